@@ -1,0 +1,53 @@
+// The one door to the hash functions: everything in the rooms of formats that hashes comes through here.
+//
+// A browser build replaces this file (and `ed25519.ts`) and nothing else; the rest of lib/formats is plain
+// arithmetic over bytes.
+
+import { createHash, hash } from "node:crypto";
+
+/** The algorithms that Nix names and this room computes; BLAKE3 belongs to lib/native. */
+export type DigestAlgo = "md5" | "sha1" | "sha256" | "sha512";
+
+/** A hash function fed piece by piece. */
+export interface Digester {
+  /** Adds bytes; the array may be reused by the caller afterwards. */
+  update(bytes: Uint8Array): void;
+  /** Returns the digest. The digester cannot be used afterwards. */
+  finish(): Uint8Array;
+}
+
+/** Hashes `bytes` in one go. */
+export function digestBytes(algo: DigestAlgo, bytes: Uint8Array): Uint8Array {
+  return plainBytes(hash(algo, bytes, "buffer"));
+}
+
+/** Hashes a byte string given as one char (0…255) per byte. */
+export function digestLatin1(algo: DigestAlgo, text: string): Uint8Array {
+  return plainBytes(createHash(algo).update(text, "latin1").digest());
+}
+
+/** SHA-256 of a byte string given as one char per byte, as lower-case hexadecimal. */
+export function sha256HexOfLatin1(text: string): string {
+  return createHash("sha256").update(text, "latin1").digest("hex");
+}
+
+/** SHA-256 of `bytes`. */
+export function sha256(bytes: Uint8Array): Uint8Array {
+  return digestBytes("sha256", bytes);
+}
+
+/** Starts a hash that is fed piece by piece. */
+export function startDigest(algo: DigestAlgo): Digester {
+  const state = createHash(algo);
+  return {
+    update: (bytes) => {
+      state.update(bytes);
+    },
+    finish: () => plainBytes(state.digest()),
+  };
+}
+
+/** A view of Node's buffer without its class, so that what leaves this room compares and prints as plain bytes. */
+function plainBytes(buffer: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+}

@@ -1,0 +1,59 @@
+// Nix's byte formats as pure functions over bytes: hashes, store paths, archives, path metadata, protocol fields.
+//
+// Nothing in this room touches a file, a socket or a clock. A format is a parser and a writer that are each other's
+// inverse on what the writer writes; parsers are strict, take every input as hostile, and refuse it with a `TvixError`
+// whose code says which rule was broken. Formats that can be long (NAR, export, tar, framed streams) are read by push
+// parsers that hold a bounded amount, whatever the lengths in the input claim.
+//
+// Byte strings are `Uint8Array` where they are data and one-char-per-byte ("latin1") strings where they are keys or
+// Nix strings; see lib/base/text.ts. Sizes are numbers up to 2^53−1. Two files are the platform's seam, `digest.ts`
+// and `ed25519.ts`; a browser build replaces those.
+//
+// Elsewhere: derivations are in lib/derivation, archives of host file trees in lib/native and lib/store.
+
+export { decodeBase64, decodeBase64Url, encodeBase64, encodeBase64Url } from "./base64.ts";
+export {
+  type ContentAddress,
+  type ContentMethod,
+  formatContentAddress,
+  formatContentMethod,
+  formatOutputMethod,
+  parseContentAddress,
+  parseContentMethod,
+  parseOutputMethod,
+} from "./content-address.ts";
+export {
+  equalHashes,
+  formatHash,
+  formatPrefixedHash,
+  HASH_SIZES,
+  type HashAlgo,
+  type HashFormat,
+  isHashAlgo,
+  type NixHash,
+  nixHash,
+  parseDigest,
+  parseHash,
+  parseHashAlgo,
+  parseHashFormat,
+  parsePrefixedHash,
+  parseSri,
+  zeroHash,
+} from "./hash.ts";
+export * as base32 from "./nixbase32.ts";
+export {
+  checkStoreName,
+  compareStorePaths,
+  compressHash,
+  contentAddressedPath,
+  fixedPath,
+  makeStorePath,
+  outputPath,
+  outputPathName,
+  placeholder,
+  STORE_DIR,
+  StorePath,
+  sourcePath,
+  textPath,
+  upstreamPlaceholder,
+} from "./store-path.ts";
