@@ -5,7 +5,7 @@
 // three lengths always differ.
 
 import { fromHex, toHex } from "../base/bytes.ts";
-import { TvixError } from "../base/error.ts";
+import { TvixError, unreachable } from "../base/error.ts";
 import { base64Length, decodeBase64Loosely, encodeBase64 } from "./base64.ts";
 import * as base32 from "./nixbase32.ts";
 
@@ -76,6 +76,8 @@ export function formatHash(hash: NixHash, format: HashFormat): string {
       return encodeBase64(hash.digest);
     case "sri":
       return `${hash.algo}-${encodeBase64(hash.digest)}`;
+    default:
+      return unreachable(format);
   }
 }
 

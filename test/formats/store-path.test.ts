@@ -30,7 +30,7 @@ describe("store path", () => {
     expect(path.absolute()).toBe(`/nix/store/${HASH}-net-tools-1.60_p20170221182432`);
     expect(path.absolute("/gnu/store")).toBe(`/gnu/store/${HASH}-net-tools-1.60_p20170221182432`);
     expect(StorePath.of(path.digest, path.name)).toEqual(path);
-    expect(`${path}`).toBe(path.basename);
+    expect(String(path)).toBe(path.basename);
     expect(path.isDerivation()).toBe(false);
   });
 
