@@ -1,0 +1,23 @@
+// EvalIO: the only way from the evaluator to the outside, as an interface; implementations are beside this file.
+//
+// Everything is synchronous, because a lazy language may need a file in the middle of anything. Paths are absolute
+// and canonical byte strings, one char per byte, and so is the text of files.
+
+/** What a path is, as `builtins.readFileType` names it. */
+export type FileType = "regular" | "directory" | "symlink" | "unknown";
+
+/** Access to files, the environment and a store. Failures are EvalErrors with `ERR_EVAL_IO` unless said otherwise. */
+export interface EvalIO {
+  /** The type of what is at `path`, not following a symlink there (but following its parents); `undefined`: nothing. */
+  fileType(path: string): FileType | undefined;
+  /** The contents of a regular file, following symlinks. */
+  readFile(path: string): string;
+  /** The entries of a directory, in any order. */
+  readDirectory(path: string): readonly (readonly [name: string, type: FileType])[];
+  /** The path with all symlinks resolved; a path that does not exist is returned as it is. */
+  realPath(path: string): string;
+  /** An environment variable. */
+  variable(name: string): string | undefined;
+  /** Copies a file or directory into the store under `name` and answers its store path; absent without a store. */
+  addPath?(path: string, name: string): string;
+}

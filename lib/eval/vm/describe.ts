@@ -1,0 +1,61 @@
+// A short text for any value, for messages: computes nothing, shows little of what is large.
+
+import type { Value } from "../value/value.ts";
+import { describeType, isList, NixPath } from "../value/value.ts";
+import { Attrs } from "../value/attrs.ts";
+import { NixFloat } from "../value/number.ts";
+import { ContextString } from "../value/string.ts";
+import { symbolName } from "../value/symbol.ts";
+import { peek, Thunk } from "../value/thunk.ts";
+import { formatFloat } from "./float-text.ts";
+import { quoteName, quoteString } from "./quote.ts";
+
+const STRING_LIMIT = 200;
+const ITEM_LIMIT = 10;
+
+/** The type of a value with its article, then what it is: "an integer: 1". */
+export function describeValue(value: Value): string {
+  const known = peek(value);
+  const type = describeType(known);
+  const text = showShort(known, 2);
+  return text === "" || known === null ? type : `${type}: ${text}`;
+}
+
+/** A value as Nix text, cut short, without computing anything. */
+export function showShort(value: Value, depth: number): string {
+  const v = peek(value);
+  if (v instanceof Thunk) return "«thunk»";
+  if (v === null) return "null";
+  if (typeof v === "string") return showString(v);
+  if (v instanceof ContextString) return showString(v.text);
+  if (v instanceof NixPath) return v.text;
+  if (v instanceof NixFloat) return formatFloat(v.value);
+  if (isList(v)) return showList(v, depth);
+  if (v instanceof Attrs) return showAttrs(v, depth);
+  if (typeof v === "object") return describeType(v) === "a function" ? "«lambda»" : "«primop»";
+  return String(v);
+}
+
+function showString(text: string): string {
+  if (text.length <= STRING_LIMIT) return quoteString(text);
+  return `${quoteString(text.slice(0, STRING_LIMIT))} «${text.length - STRING_LIMIT} bytes elided»`;
+}
+
+function showList(list: readonly Value[], depth: number): string {
+  if (list.length === 0) return "[ ]";
+  if (depth === 0) return "[ … ]";
+  const shown = list.slice(0, ITEM_LIMIT).map((item) => showShort(item, depth - 1));
+  if (list.length > ITEM_LIMIT) shown.push(`«${list.length - ITEM_LIMIT} items elided»`);
+  return `[ ${shown.join(" ")} ]`;
+}
+
+function showAttrs(attrs: Attrs, depth: number): string {
+  const { shape, values } = attrs.flatten();
+  if (values.length === 0) return "{ }";
+  if (depth === 0) return "{ … }";
+  const shown = shape.keys
+    .slice(0, ITEM_LIMIT)
+    .map((key, i) => `${quoteName(symbolName(key))} = ${showShort(values[i] as Value, depth - 1)};`);
+  if (values.length > ITEM_LIMIT) shown.push(`«${values.length - ITEM_LIMIT} attributes elided»`);
+  return `{ ${shown.join(" ")} }`;
+}
