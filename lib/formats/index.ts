@@ -40,6 +40,23 @@ export {
   parseSri,
   zeroHash,
 } from "./hash.ts";
+export { layoutNar, type NarLayout, type NarSegment, type NarSlice, sliceLayout } from "./nar/layout.ts";
+export { formatListing, NarLister, type NarListing, parseListing } from "./nar/listing.ts";
+export { NarReader, type NarReaderOptions, readNar } from "./nar/reader.ts";
+export {
+  type NarDirectory,
+  type NarEntry,
+  type NarFile,
+  type NarNode,
+  type NarSymlink,
+  NarTreeBuilder,
+  type NarTreeEvent,
+  narEvents,
+  packNar,
+  unpackNar,
+} from "./nar/tree.ts";
+export type { NarErrorCode, NarEvent } from "./nar/wire.ts";
+export { NarWriter, writeNar } from "./nar/writer.ts";
 export * as base32 from "./nixbase32.ts";
 export {
   checkStoreName,

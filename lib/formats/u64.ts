@@ -1,0 +1,33 @@
+// The one number form of Nix's binary formats: 64 bits, little-endian, and the zero padding of what follows lengths.
+
+/**
+ * Reads the u64 at `at`. Values beyond 2^53−1, which no length in practice reaches, come back as `Infinity`: larger
+ * than any limit, and refused by whoever compares.
+ */
+export function readU64(bytes: Uint8Array, at: number): number {
+  const low = word(bytes, at);
+  const high = word(bytes, at + 4);
+  return high > 0x1fffff ? Number.POSITIVE_INFINITY : high * 0x100000000 + low;
+}
+
+/** Writes the u64 at `at`; `value` is an integer from 0 to 2^53−1. */
+export function writeU64(bytes: Uint8Array, at: number, value: number): void {
+  let low = value >>> 0;
+  let high = Math.floor(value / 0x100000000);
+  for (let i = 0; i < 4; i++) {
+    bytes[at + i] = low & 255;
+    bytes[at + 4 + i] = high & 255;
+    low >>>= 8;
+    high >>>= 8;
+  }
+}
+
+/** Number of zero bytes that follow `length` bytes up to the next multiple of eight. */
+export function paddingOf(length: number): number {
+  return (8 - (length % 8)) % 8;
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  const [a = 0, b = 0, c = 0, d = 0] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+  return (a | (b << 8) | (c << 16) | (d << 24)) >>> 0;
+}
