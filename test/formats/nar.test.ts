@@ -284,7 +284,7 @@ describe("the writer", () => {
     ["a bad name", [directory, regular(0, "a/b")], "ERR_NAR_NAME_SLASH"],
     ["names out of order", [directory, regular(0, "b"), regular(0, "a")], "ERR_NAR_NAME_ORDER"],
     ["a bad target", [{ type: "symlink", name: root, target: new Uint8Array(0) }], "ERR_NAR_TARGET_EMPTY"],
-    ["a tree too deep", [directory, ...new Array<NarEvent>(1024).fill(below)], "ERR_NAR_TOO_DEEP"],
+    ["a tree too deep", [directory, ...Array.from({ length: 1024 }, () => below)], "ERR_NAR_TOO_DEEP"],
   ])("refuses %s", (_, events, code) => {
     expect(write(...events)).toBe(code);
   });
