@@ -144,7 +144,10 @@ export interface StringExpr {
   readonly value: string;
 }
 
-/** A string with at least one `${…}`. Literal parts are {@link StringExpr}s and never empty. */
+/**
+ * A string of parts, most often with a `${…}`. Literal parts are {@link StringExpr}s and never empty; they may stand
+ * side by side, or all be literal, where an indented string has escapes.
+ */
 export interface InterpolationExpr {
   readonly kind: typeof Kind.Interpolation;
   readonly start: number;

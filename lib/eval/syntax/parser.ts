@@ -1,0 +1,885 @@
+// The parser: source text to tree, by recursive descent with an operator stack.
+//
+// Precedence, from loose to tight: `|>` and `<|` · `->` · `||` · `&&` · `== !=` · `< <= > >=` · `//` · `!` · `+ -` ·
+// `* /` · `++` · `?` · unary `-` · application · select. Infix operators are kept on an explicit stack, so a chain of
+// any length costs no JavaScript stack; so are the long sides of `if … else if …`, `x: y: …`, `let … in let … in …`,
+// `with` and `assert`. Real nesting (brackets, strings in interpolations, sets in sets) recurses, about four frames a
+// level. When the JavaScript stack ends, the parse fails with a clean error: how deep that is depends on the stack that
+// the caller gives to the thread (256 MiB take more than 100 000 levels).
+//
+// Formals and sets both begin with `{ name`: one token after the name tells them apart, without going back.
+
+import { type Diagnostic, DiagnosticError, type Label, locate } from "../diagnostic.ts";
+import { byteStringToText, type Source } from "../source.ts";
+import {
+  type AttrName,
+  type Binding,
+  BindingKind,
+  type Expr,
+  type Formal,
+  type Formals,
+  type InheritSourceExpr,
+  Kind,
+  type LambdaExpr,
+  PathBase,
+  type VariableExpr,
+} from "./ast.ts";
+import { growingSet, type GrowingSet, SetBuilder } from "./attrset.ts";
+import { type IndentedPart, stripIndentation } from "./indent.ts";
+import { Lexer, PartEnd } from "./lexer.ts";
+import { OperatorStack, PRECEDENCE, PREFIX_MINUS, PREFIX_NOT } from "./operators.ts";
+import { Token, TOKEN_NAMES } from "./token.ts";
+
+/** What the language allows beyond its stable part. */
+export interface ParseOptions {
+  /** Accept `|>` and `<|` (Nix's experimental feature `pipe-operators`). */
+  readonly pipeOperators?: boolean;
+}
+
+/** A parsed source: the expression it is, and warnings that the text alone justifies. */
+export interface Parsed {
+  readonly expr: Expr;
+  readonly warnings: readonly Diagnostic[];
+}
+
+/**
+ * Parses a whole source.
+ *
+ * Throws a {@link DiagnosticError} with a code `ERR_PARSE_…` and a label on the offending place.
+ */
+export function parse(source: Source, options: ParseOptions = {}): Parsed {
+  const parser = new Parser(source, options);
+  try {
+    return parser.file();
+  } catch (error) {
+    if (error instanceof RangeError) throw parser.tooDeep();
+    throw error;
+  }
+}
+
+const NO_PARTS: readonly Expr[] = [];
+const LARGEST_INT = 2n ** 63n - 1n;
+
+/** One step of a chain that ends in an expression: `if c then x else`, `x:`, `let … in`, `with e;`, `assert e;`. */
+type Link = (body: Expr) => Expr;
+
+class Parser {
+  private readonly source: Source;
+  private readonly lexer: Lexer;
+  private readonly pipes: boolean;
+  private readonly sets: SetBuilder;
+  private readonly operators: OperatorStack;
+  private readonly warnings: Diagnostic[] = [];
+  /** The end of the last `or` that was read as an identifier. */
+  private orEnd = -1;
+
+  constructor(source: Source, options: ParseOptions) {
+    this.source = source;
+    this.lexer = new Lexer(source.text);
+    this.pipes = options.pipeOperators ?? false;
+    this.sets = new SetBuilder((path, again, first) => this.duplicate(path, again, first));
+    this.operators = new OperatorStack();
+  }
+
+  file(): Parsed {
+    this.lexer.next();
+    const expr = this.expression();
+    if (!this.is(Token.EndOfFile)) this.unexpected("end of file");
+    return { expr, warnings: this.warnings };
+  }
+
+  // Expressions.
+
+  /**
+   * A whole expression. What ends in another expression (a function, `let`, `with`, `assert`, `if`) is collected as a
+   * link and closed over the final operation from the inside out, so that long runs of them cost no stack.
+   */
+  private expression(): Expr {
+    const { lexer } = this;
+    let links: Link[] | undefined;
+    let body: Expr | undefined;
+    while (body === undefined) {
+      let link: Link | undefined;
+      switch (lexer.kind) {
+        case Token.Name: {
+          const { start, value } = lexer;
+          lexer.next();
+          if (this.is(Token.Colon) || this.is(Token.At)) link = this.functionHead(start, value, undefined);
+          else body = this.operation(this.variable(start, lexer.before, value));
+          break;
+        }
+        case Token.OpenBrace: {
+          const { start } = lexer;
+          const formalsOrSet = this.formalsOrSet();
+          if ("items" in formalsOrSet) link = this.functionHead(start, undefined, formalsOrSet);
+          else body = this.operation(formalsOrSet);
+          break;
+        }
+        case Token.If:
+          link = this.ifHead();
+          break;
+        case Token.With:
+          link = this.withHead();
+          break;
+        case Token.Assert:
+          link = this.assertHead();
+          break;
+        case Token.Let: {
+          const head = this.letHead();
+          if (typeof head === "function") link = head;
+          else body = this.operation(head);
+          break;
+        }
+        default:
+          body = this.operation(undefined);
+      }
+      if (link !== undefined) {
+        if (links === undefined) links = [link];
+        else links.push(link);
+      }
+    }
+    if (links === undefined) return body;
+    for (let i = links.length - 1; i >= 0; i--) body = (links[i] as Link)(body);
+    return body;
+  }
+
+  private variable(start: number, end: number, name: string): Expr {
+    if (name === "__curPos") return { kind: Kind.CurPos, start, end };
+    return { kind: Kind.Variable, start, end, name };
+  }
+
+  private ifHead(): Link {
+    const { start } = this.lexer;
+    this.lexer.next();
+    const condition = this.expression();
+    this.expect(Token.Then);
+    const consequent = this.expression();
+    this.expect(Token.Else);
+    return (alternative) => ({ kind: Kind.If, start, end: alternative.end, condition, consequent, alternative });
+  }
+
+  private withHead(): Link {
+    const { start } = this.lexer;
+    this.lexer.next();
+    const scope = this.expression();
+    this.expect(Token.Semicolon);
+    return (body) => ({ kind: Kind.With, start, end: body.end, scope, body });
+  }
+
+  private assertHead(): Link {
+    const { start } = this.lexer;
+    this.lexer.next();
+    const condition = this.expression();
+    this.expect(Token.Semicolon);
+    return (body) => ({ kind: Kind.Assert, start, end: body.end, condition, body });
+  }
+
+  /** `let … in`, or the whole of the old form `let { … }`. */
+  private letHead(): Link | Expr {
+    const { lexer } = this;
+    const { start } = lexer;
+    lexer.next();
+    if (this.is(Token.OpenBrace)) return this.legacyLet(start);
+    const scope = growingSet(start, start, true);
+    this.bindings(scope, Token.In);
+    scope.end = lexer.before;
+    const dynamic = scope.dynamics[0];
+    if (dynamic) this.fail("ERR_PARSE_DYNAMIC_LET", "dynamic attributes not allowed in let", dynamic);
+    lexer.next();
+    if (scope.bindings.length === 0) {
+      this.warn("WARN_EMPTY_LET", "this 'let' binds no names", { start, end: lexer.before });
+    }
+    return (body) => ({ kind: Kind.Let, start, end: body.end, scope, body });
+  }
+
+  private legacyLet(start: number): Expr {
+    const scope = growingSet(this.lexer.start, start, true);
+    this.braces(scope);
+    const end = scope.end;
+    this.warn("WARN_LEGACY_LET", "'let { …; body = …; }' is deprecated", { start, end }, "use 'let … in …'");
+    return { kind: Kind.LegacyLet, start, end, scope };
+  }
+
+  // Functions.
+
+  /** The rest of a function's head, from `:` or `@` on. */
+  private functionHead(start: number, name: string | undefined, formals: Formals | undefined): Link {
+    const { lexer } = this;
+    let param = name;
+    let pattern = formals;
+    if (this.is(Token.At)) {
+      lexer.next();
+      if (pattern === undefined) pattern = this.formals();
+      else {
+        if (!this.is(Token.Name)) this.unexpected("identifier");
+        param = lexer.value;
+        lexer.next();
+      }
+    }
+    this.expect(Token.Colon);
+    if (pattern !== undefined) this.checkFormals(pattern, param, start);
+    const fixed = pattern;
+    return (body): LambdaExpr => ({ kind: Kind.Lambda, start, end: body.end, param, formals: fixed, body });
+  }
+
+  private checkFormals(formals: Formals, param: string | undefined, start: number): void {
+    const seen = new Set<string>();
+    for (const formal of formals.items) {
+      if (seen.has(formal.name)) this.duplicateFormal(formal, formal.name);
+      seen.add(formal.name);
+    }
+    if (param !== undefined && seen.has(param)) this.duplicateFormal({ start, end: formals.end }, param);
+  }
+
+  private duplicateFormal(place: { start: number; end: number }, name: string): never {
+    return this.fail("ERR_PARSE_DUPLICATE_FORMAL", `duplicate formal function argument '${name}'`, place);
+  }
+
+  /** Formals that must be formals: after `name@`. */
+  private formals(): Formals {
+    const { lexer } = this;
+    const { start } = lexer;
+    this.expect(Token.OpenBrace);
+    return this.formalsFrom(start, []);
+  }
+
+  /** After `{` and perhaps some formals: the rest of them and `}`. */
+  private formalsFrom(start: number, items: Formal[]): Formals {
+    const { lexer } = this;
+    let ellipsis = false;
+    while (!this.is(Token.CloseBrace)) {
+      if (this.is(Token.Ellipsis)) {
+        ellipsis = true;
+        lexer.next();
+        break;
+      }
+      if (!this.is(Token.Name)) this.unexpected(items.length === 0 ? "identifier" : "identifier or '...' or '}'");
+      const { start: from, value } = lexer;
+      lexer.next();
+      items.push(this.formal(from, value));
+    }
+    this.expect(Token.CloseBrace);
+    return { start, end: lexer.before, items, ellipsis };
+  }
+
+  /** The rest of a formal after its name, with the comma. */
+  private formal(start: number, name: string): Formal {
+    const { lexer } = this;
+    const end = lexer.before;
+    let fallback: Expr | undefined;
+    if (this.is(Token.Question)) {
+      lexer.next();
+      fallback = this.expression();
+    }
+    if (this.is(Token.Comma)) lexer.next();
+    else if (!this.is(Token.CloseBrace)) this.unexpected("',' or '}'");
+    return { start, end, name, fallback };
+  }
+
+  private formalsOrSet(): Formals | GrowingSet {
+    const { lexer } = this;
+    const { start } = lexer;
+    lexer.next();
+    if (this.is(Token.Ellipsis)) return this.formalsFrom(start, []);
+    const set = growingSet(start, start, false);
+    if (this.is(Token.CloseBrace)) {
+      lexer.next();
+      return this.closedBraces(set, []);
+    }
+    if (this.is(Token.Name)) {
+      const { start: from, value: name } = lexer;
+      lexer.next();
+      const { kind } = lexer;
+      if (kind === Token.Comma || kind === Token.Question) return this.formalsFrom(start, [this.formal(from, name)]);
+      const first: AttrName = { start: from, end: lexer.before, name, expr: undefined };
+      if (kind === Token.CloseBrace) {
+        const { start: at, end } = lexer;
+        lexer.next();
+        const formal: Formal = { start: from, end: first.end, name, fallback: undefined };
+        if (this.is(Token.Colon) || this.is(Token.At)) return this.closedBraces(set, [formal]);
+        return this.unexpectedAt(Token.CloseBrace, at, end, "'.' or '='");
+      }
+      this.pathBinding(set, first);
+    }
+    this.bindings(set, Token.CloseBrace);
+    lexer.next();
+    set.end = lexer.before;
+    return set;
+  }
+
+  /** What `{ }` or `{ name }` is, once the brace is closed: formals before `:` and `@`, else the empty set. */
+  private closedBraces(set: GrowingSet, items: Formal[]): Formals | GrowingSet {
+    const { kind, before } = this.lexer;
+    if (kind === Token.Colon || kind === Token.At) return { start: set.start, end: before, items, ellipsis: false };
+    set.end = before;
+    return set;
+  }
+
+  // Operators.
+
+  /** Operators down to the pipes; `first` is the first operand's beginning when that has been read. */
+  private operation(first: Expr | undefined): Expr {
+    const left = this.infix(first);
+    const { kind } = this.lexer;
+    if (kind === Token.PipeInto) return this.pipeInto(left);
+    if (kind === Token.PipeFrom) return this.pipeFrom(left);
+    return left;
+  }
+
+  private pipeInto(first: Expr): Expr {
+    let left = first;
+    while (this.is(Token.PipeInto)) {
+      this.pipe();
+      const callee = this.infix(undefined);
+      left = { kind: Kind.Apply, start: left.start, end: callee.end, callee, args: [left] };
+    }
+    if (this.is(Token.PipeFrom)) this.unexpected("");
+    return left;
+  }
+
+  private pipeFrom(first: Expr): Expr {
+    const stages = [first];
+    while (this.is(Token.PipeFrom)) {
+      this.pipe();
+      stages.push(this.infix(undefined));
+    }
+    if (this.is(Token.PipeInto)) this.unexpected("");
+    let value = stages.pop() as Expr;
+    for (let callee = stages.pop(); callee !== undefined; callee = stages.pop()) {
+      value = { kind: Kind.Apply, start: callee.start, end: value.end, callee, args: [value] };
+    }
+    return value;
+  }
+
+  private pipe(): void {
+    if (!this.pipes) {
+      this.fail(
+        "ERR_PARSE_PIPE_OPERATORS",
+        "experimental Nix feature 'pipe-operators' is disabled",
+        this.lexer,
+        "enable the feature 'pipe-operators', or write an application",
+      );
+    }
+    this.lexer.next();
+  }
+
+  private infix(first: Expr | undefined): Expr {
+    const { lexer } = this;
+    const prefixed = first === undefined && (this.is(Token.Minus) || this.is(Token.Not));
+    if (prefixed) return this.infixWithStack(undefined);
+    const operand = this.application(first);
+    return lexer.kind <= Token.Question ? this.infixWithStack(operand) : operand;
+  }
+
+  private infixWithStack(first: Expr | undefined): Expr {
+    const { lexer, operators } = this;
+    const base = operators.size;
+    let operand = first ?? this.prefixed();
+    for (;;) {
+      const { kind } = lexer;
+      if (kind > Token.Question) return operators.reduceAll(base, operand);
+      const precedence = PRECEDENCE[kind] as number;
+      operand = operators.reduce(base, precedence, operand);
+      if (kind === Token.Question) {
+        lexer.next();
+        const path = this.attrPath();
+        operand = { kind: Kind.HasAttr, start: operand.start, end: lexer.before, subject: operand, path };
+        continue;
+      }
+      if (operators.clashes(base, precedence)) this.unexpected("");
+      operators.push(kind, precedence, lexer.start, operand);
+      lexer.next();
+      operand = this.prefixed();
+    }
+  }
+
+  /** An operand; the prefix operators before it go on the stack. */
+  private prefixed(): Expr {
+    const { lexer, operators } = this;
+    for (;;) {
+      if (this.is(Token.Minus)) operators.push(PREFIX_MINUS, PRECEDENCE[PREFIX_MINUS] as number, lexer.start);
+      else if (this.is(Token.Not)) operators.push(PREFIX_NOT, PRECEDENCE[PREFIX_NOT] as number, lexer.start);
+      else return this.application(undefined);
+      lexer.next();
+    }
+  }
+
+  /** A function with arguments, or a single operand. */
+  private application(first: Expr | undefined): Expr {
+    const { lexer } = this;
+    const callee = this.select(first);
+    if (lexer.kind < Token.Rec && !this.is(Token.Let)) return callee;
+    if (!startsArgument(lexer.kind)) return callee;
+    const args: Expr[] = [];
+    do args.push(this.argument());
+    while (startsArgument(lexer.kind));
+    const { start } = callee;
+    const end = lexer.before;
+    if (callee.kind === Kind.Apply) {
+      return { kind: Kind.Apply, start, end, callee: callee.callee, args: [...callee.args, ...args] };
+    }
+    return { kind: Kind.Apply, start, end, callee, args };
+  }
+
+  /** `subject.path or fallback`, or the subject alone. */
+  private select(first: Expr | undefined): Expr {
+    const { lexer } = this;
+    const subject = first ?? this.simple();
+    if (this.is(Token.Dot)) {
+      lexer.next();
+      const path = this.attrPath();
+      let fallback: Expr | undefined;
+      if (this.is(Token.OrKeyword)) {
+        lexer.next();
+        fallback = this.fallback();
+      }
+      return { kind: Kind.Select, start: subject.start, end: lexer.before, subject, path, fallback };
+    }
+    return this.is(Token.OrKeyword) ? this.orArgument(subject) : subject;
+  }
+
+  /** What follows `or`: another select, whose own fallback may follow in turn. */
+  private fallback(): Expr {
+    const { lexer } = this;
+    const pending: { subject: Expr; path: AttrName[] }[] = [];
+    let value: Expr;
+    for (;;) {
+      const subject = this.simple();
+      if (this.is(Token.OrKeyword)) {
+        value = this.orArgument(subject);
+        break;
+      }
+      if (!this.is(Token.Dot)) {
+        value = subject;
+        break;
+      }
+      lexer.next();
+      const path = this.attrPath();
+      if (!this.is(Token.OrKeyword)) {
+        const { start } = subject;
+        value = { kind: Kind.Select, start, end: lexer.before, subject, path, fallback: undefined };
+        break;
+      }
+      lexer.next();
+      pending.push({ subject, path });
+    }
+    for (let i = pending.length - 1; i >= 0; i--) {
+      const { subject, path } = pending[i] as { subject: Expr; path: AttrName[] };
+      value = { kind: Kind.Select, start: subject.start, end: value.end, subject, path, fallback: value };
+    }
+    return value;
+  }
+
+  /** An argument or list item; `f or` there is one of them now and may be two in the future. */
+  private argument(): Expr {
+    const { start } = this.lexer;
+    const argument = this.select(undefined);
+    if (this.orEnd === this.lexer.before) {
+      const place = { start, end: this.lexer.before };
+      const message = "this expression uses 'or' as an identifier in a way that will change in a future Nix release";
+      this.warn("WARN_OR_IDENTIFIER", message, place, "wrap it in parentheses");
+    }
+    return argument;
+  }
+
+  /** `f or`: the historic form in which `or` is an argument. */
+  private orArgument(callee: Expr): Expr {
+    const { lexer } = this;
+    const { start, end } = lexer;
+    lexer.next();
+    const or: VariableExpr = { kind: Kind.Variable, start, end, name: "or" };
+    this.orEnd = end;
+    return { kind: Kind.Apply, start: callee.start, end, callee, args: [or] };
+  }
+
+  // Operands.
+
+  private simple(): Expr {
+    const { lexer } = this;
+    const { start, end } = lexer;
+    switch (lexer.kind) {
+      case Token.Name: {
+        const name = lexer.value;
+        lexer.next();
+        return this.variable(start, end, name);
+      }
+      case Token.Quote:
+        return this.string();
+      case Token.OpenBrace:
+        return this.setLiteral(start, false);
+      case Token.OpenParen: {
+        lexer.next();
+        const inner = this.expression();
+        this.expect(Token.CloseParen);
+        return inner;
+      }
+      case Token.OpenBracket:
+        return this.list();
+      case Token.IndentedQuote:
+        return this.indentedString();
+      case Token.Int:
+        return this.int();
+      case Token.Path:
+      case Token.HomePath:
+        return this.path();
+      default:
+        return this.rareOperand();
+    }
+  }
+
+  private rareOperand(): Expr {
+    const { lexer } = this;
+    const { start, end } = lexer;
+    switch (lexer.kind) {
+      case Token.Rec:
+        lexer.next();
+        return this.setLiteral(start, true);
+      case Token.Let:
+        lexer.next();
+        if (!this.is(Token.OpenBrace)) this.unexpected("'{'");
+        return this.legacyLet(start);
+      case Token.Float: {
+        const text = lexer.text.slice(start, end);
+        const value = Number(text);
+        if (!Number.isFinite(value)) this.fail("ERR_PARSE_FLOAT", `invalid float '${text}'`, lexer);
+        lexer.next();
+        return { kind: Kind.Float, start, end, value };
+      }
+      case Token.SearchPath: {
+        const name = lexer.value;
+        lexer.next();
+        return { kind: Kind.SearchPath, start, end, name };
+      }
+      case Token.Uri: {
+        const { value } = lexer;
+        lexer.next();
+        this.warn("WARN_URL_LITERAL", "URL literals are deprecated", { start, end }, "put the URL in quotes");
+        return { kind: Kind.String, start, end, value };
+      }
+      default:
+        return this.unexpected("");
+    }
+  }
+
+  private int(): Expr {
+    const { lexer } = this;
+    const { start, end } = lexer;
+    const text = lexer.text.slice(start, end);
+    let value: number | bigint = Number(text);
+    if (!Number.isSafeInteger(value)) {
+      const digits = text.replace(/^0+/, "");
+      value = digits.length > 19 ? LARGEST_INT + 1n : BigInt(digits);
+      if (value > LARGEST_INT) this.fail("ERR_PARSE_INT", `invalid integer '${text}'`, lexer);
+    }
+    lexer.next();
+    return { kind: Kind.Int, start, end, value };
+  }
+
+  private list(): Expr {
+    const { lexer } = this;
+    const { start } = lexer;
+    const items: Expr[] = [];
+    lexer.next();
+    while (!this.is(Token.CloseBracket)) items.push(this.argument());
+    lexer.next();
+    return { kind: Kind.List, start, end: lexer.before, items };
+  }
+
+  /** `"…"`, as a {@link Kind.String} or {@link Kind.Interpolation}. */
+  private string(): Expr {
+    const { lexer } = this;
+    const { start } = lexer;
+    let parts: Expr[] | undefined;
+    let from = lexer.end;
+    for (;;) {
+      const ended = lexer.stringPart();
+      const { value } = lexer;
+      if (ended === PartEnd.Close) {
+        const { end } = lexer;
+        if (parts === undefined) {
+          lexer.next();
+          return { kind: Kind.String, start, end, value };
+        }
+        if (value !== "") parts.push({ kind: Kind.String, start: from, end: end - 1, value });
+        lexer.next();
+        return { kind: Kind.Interpolation, start, end, parts };
+      }
+      if (ended !== PartEnd.Interpolation) return this.unterminated("'\"'", start);
+      parts ??= [];
+      if (value !== "") parts.push({ kind: Kind.String, start: from, end: lexer.end - 2, value });
+      parts.push(this.interpolated());
+      from = lexer.end;
+    }
+  }
+
+  /** After `${`: the expression; the current token is then the closing brace. */
+  private interpolated(): Expr {
+    this.lexer.next();
+    const expr = this.expression();
+    if (!this.is(Token.CloseBrace)) this.unexpected("'}'");
+    return expr;
+  }
+
+  private indentedString(): Expr {
+    const { lexer } = this;
+    const { start } = lexer;
+    const pieces: IndentedPart[] = [];
+    lexer.end = this.afterBlankLine(lexer.end);
+    for (;;) {
+      const from = lexer.end;
+      const ended = lexer.indentedPart();
+      if (ended === PartEnd.EndOfFile) {
+        return this.unterminated("indented string or '${' or end of an indented string", start);
+      }
+      const text = lexer.value;
+      const end = from + text.length;
+      if (text !== "") pieces.push({ start: from, end, text, escaped: false, expr: undefined });
+      if (ended === PartEnd.Close) break;
+      if (ended === PartEnd.Escape) {
+        const escape = lexer.escapePart();
+        pieces.push({ start: end, end: lexer.end, text: escape, escaped: true, expr: undefined });
+      } else {
+        const expr = this.interpolated();
+        pieces.push({ start: expr.start, end: expr.end, text: "", escaped: false, expr });
+      }
+    }
+    const { end } = lexer;
+    lexer.next();
+    const parts = stripIndentation(pieces);
+    const only = parts[0];
+    if (only === undefined) return { kind: Kind.String, start, end, value: "" };
+    if (parts.length === 1 && only.kind === Kind.String && pieces.every((piece) => piece.expr === undefined)) {
+      return { kind: Kind.String, start, end, value: only.value };
+    }
+    return { kind: Kind.Interpolation, start, end, parts };
+  }
+
+  /** The rest of the line that opens an indented string is dropped when it is only spaces. */
+  private afterBlankLine(offset: number): number {
+    let i = offset;
+    while (this.lexer.at(i) === 32) i++;
+    return this.lexer.at(i) === 10 ? i + 1 : offset;
+  }
+
+  private path(): Expr {
+    const { lexer } = this;
+    const { start, value: written } = lexer;
+    const base = this.is(Token.HomePath)
+      ? PathBase.Home
+      : written.startsWith("/")
+        ? PathBase.Absolute
+        : PathBase.Relative;
+    const text = base === PathBase.Home ? written.slice(1) : written;
+    const parts: Expr[] = [];
+    let interpolated = false;
+    for (;;) {
+      const from = lexer.end;
+      const ended = lexer.pathPart();
+      if (ended === PartEnd.Interpolation) {
+        interpolated = true;
+        parts.push(this.interpolated());
+      } else if (ended === PartEnd.More) {
+        parts.push({ kind: Kind.String, start: from, end: lexer.end, value: lexer.value });
+        if (!interpolated && !lexer.text.startsWith("${", lexer.end)) this.doubledSlash(start);
+      } else if (ended === PartEnd.TrailingSlash) {
+        this.fail("ERR_PARSE_TRAILING_SLASH", "path has a trailing slash", { start, end: lexer.end });
+      } else break;
+    }
+    const { end } = lexer;
+    lexer.next();
+    return { kind: Kind.Path, start, end, base, text, parts: parts.length === 0 ? NO_PARTS : parts };
+  }
+
+  private doubledSlash(start: number): never {
+    const message = "syntax error, unexpected end of path, expecting '${'";
+    const place = { start, end: this.lexer.end };
+    return this.fail("ERR_PARSE_UNEXPECTED", message, place, "a path literal may not have two slashes in a row");
+  }
+
+  // Attribute sets.
+
+  private setLiteral(start: number, recursive: boolean): Expr {
+    if (!this.is(Token.OpenBrace)) this.unexpected("'{'");
+    const set = growingSet(start, start, recursive);
+    this.braces(set);
+    return set;
+  }
+
+  /** `{ bindings }` from the opening brace on. */
+  private braces(set: GrowingSet): void {
+    this.lexer.next();
+    this.bindings(set, Token.CloseBrace);
+    this.lexer.next();
+    set.end = this.lexer.before;
+  }
+
+  private bindings(set: GrowingSet, close: Token): void {
+    const { lexer } = this;
+    while (lexer.kind !== close) {
+      if (this.is(Token.Inherit)) this.inherit(set);
+      else this.pathBinding(set, undefined);
+    }
+  }
+
+  /** `path = value;`, whose first name may have been read. */
+  private pathBinding(set: GrowingSet, first: AttrName | undefined): void {
+    const { lexer } = this;
+    const path = this.attrPath(first);
+    if (!this.is(Token.Assign)) this.unexpected("'.' or '='");
+    lexer.next();
+    const value = this.expression();
+    this.expect(Token.Semicolon);
+    this.sets.addPath(set, path, value);
+  }
+
+  private inherit(set: GrowingSet): void {
+    const { lexer } = this;
+    const { start } = lexer;
+    lexer.next();
+    let source: InheritSourceExpr | undefined;
+    if (this.is(Token.OpenParen)) {
+      lexer.next();
+      const expr = this.expression();
+      this.expect(Token.CloseParen);
+      source = { kind: Kind.InheritSource, start: expr.start, end: expr.end, index: set.sources.length };
+      set.sources.push(expr);
+    }
+    let count = 0;
+    while (!this.is(Token.Semicolon)) {
+      this.inheritName(set, this.attrName(), source);
+      count++;
+    }
+    lexer.next();
+    if (count === 0) this.warn("WARN_EMPTY_INHERIT", "this 'inherit' names nothing", { start, end: lexer.before });
+  }
+
+  private inheritName(set: GrowingSet, attr: AttrName, source: InheritSourceExpr | undefined): void {
+    const { start, end, name } = attr;
+    if (name === undefined) {
+      return this.fail("ERR_PARSE_DYNAMIC_INHERIT", "dynamic attributes not allowed in inherit", attr);
+    }
+    const value: Expr =
+      source === undefined
+        ? { kind: Kind.Variable, start, end, name }
+        : { kind: Kind.Select, start, end, subject: source, path: [attr], fallback: undefined };
+    const kind = source === undefined ? BindingKind.Inherited : BindingKind.InheritedFrom;
+    this.sets.add(set, { kind, start, end, name, value }, [attr]);
+  }
+
+  private attrPath(first?: AttrName): AttrName[] {
+    const path = [first ?? this.attrName()];
+    while (this.is(Token.Dot)) {
+      this.lexer.next();
+      path.push(this.attrName());
+    }
+    return path;
+  }
+
+  private attrName(): AttrName {
+    const { lexer } = this;
+    const { start, kind } = lexer;
+    if (kind === Token.Name || kind === Token.OrKeyword) {
+      const { value: name, end } = lexer;
+      lexer.next();
+      return { start, end, name, expr: undefined };
+    }
+    if (kind === Token.Quote) return attrNameOf(this.string(), start, lexer.before);
+    if (kind === Token.DollarBrace) {
+      const expr = this.interpolated();
+      lexer.next();
+      return attrNameOf(expr, start, lexer.before);
+    }
+    return this.unexpected("identifier or '\"' or '${'");
+  }
+
+  // Errors and warnings.
+
+  /** Whether this is the current token's kind. (A method: the type checker must not believe that it stays so.) */
+  private is(kind: Token): boolean {
+    return this.lexer.kind === kind;
+  }
+
+  private expect(kind: Token): void {
+    if (!this.is(kind)) this.unexpected(TOKEN_NAMES[kind] as string);
+    this.lexer.next();
+  }
+
+  private unexpected(expected: string): never {
+    const { kind, start, end } = this.lexer;
+    return this.unexpectedAt(kind, start, end, expected);
+  }
+
+  private unexpectedAt(kind: Token, start: number, end: number, expected: string): never {
+    const wanted = expected === "" ? "" : `, expecting ${expected}`;
+    const help = adviceFor(kind, this.source.text.slice(start, end));
+    const message = `syntax error, unexpected ${TOKEN_NAMES[kind]}${wanted}`;
+    return this.fail("ERR_PARSE_UNEXPECTED", message, { start, end }, help);
+  }
+
+  private unterminated(expected: string, opened: number): never {
+    const { length, text } = this.lexer;
+    const opening = { source: this.source, start: opened, end: opened + (text[opened] === '"' ? 1 : 2) };
+    throw new DiagnosticError({
+      severity: "error",
+      code: "ERR_PARSE_UNTERMINATED",
+      message: `syntax error, unexpected end of file, expecting ${expected}`,
+      labels: [this.label({ start: length, end: length }), { ...opening, text: "the string starts here" }],
+    });
+  }
+
+  private duplicate(path: readonly AttrName[], again: Binding, first: Binding): never {
+    const name = byteStringToText(path.map((step) => step.name ?? '"${…}"').join("."));
+    const defined = { source: this.source, start: first.start, end: first.end, text: "first defined here" };
+    throw new DiagnosticError({
+      severity: "error",
+      code: "ERR_PARSE_DUPLICATE_ATTRIBUTE",
+      message: `attribute '${name}' already defined at ${locate(defined)}`,
+      labels: [{ source: this.source, start: again.start, end: again.end, text: "defined again here" }, defined],
+    });
+  }
+
+  private label(place: { start: number; end: number }): Label {
+    return { source: this.source, start: place.start, end: place.end, text: "" };
+  }
+
+  private fail(code: string, message: string, place: { start: number; end: number }, help?: string): never {
+    const labels = [this.label(place)];
+    throw new DiagnosticError({ severity: "error", code, message, labels, ...(help === undefined ? {} : { help }) });
+  }
+
+  private warn(code: string, message: string, place: { start: number; end: number }, help?: string): void {
+    const labels = [this.label(place)];
+    this.warnings.push({ severity: "warning", code, message, labels, ...(help === undefined ? {} : { help }) });
+  }
+
+  /** The error for a JavaScript stack that ended. */
+  tooDeep(): DiagnosticError {
+    return new DiagnosticError({
+      severity: "error",
+      code: "ERR_PARSE_TOO_DEEP",
+      message: "the expression is nested too deeply for the stack",
+      labels: [this.label(this.lexer)],
+      help: "parse on a thread with a larger stack, or nest less",
+    });
+  }
+}
+
+function startsArgument(kind: Token): boolean {
+  return (kind >= Token.Rec && kind <= Token.OpenBrace) || kind === Token.Let;
+}
+
+function attrNameOf(expr: Expr, start: number, end: number): AttrName {
+  if (expr.kind === Kind.String) return { start, end, name: expr.value, expr: undefined };
+  return { start, end, name: undefined, expr };
+}
+
+/** What to do about tokens that people stumble over. */
+function adviceFor(kind: Token, text: string): string | undefined {
+  if (kind === Token.OrKeyword) return "'or' is a keyword; quote it to use it as a name: \"or\"";
+  if (kind !== Token.Invalid) return undefined;
+  if (text === "&") return "the operator is '&&'";
+  if (text === "|") return "the operator is '||'";
+  if (text === "'") return "strings are written with double quotes or with two apostrophes";
+  if (text === "$") return "a dollar sign stands before '{' only, inside a string or attribute path";
+  return undefined;
+}
