@@ -12,6 +12,7 @@
 // Elsewhere: derivations are in lib/derivation, archives of host file trees in lib/native and lib/store.
 
 export { decodeBase64, decodeBase64Url, encodeBase64, encodeBase64Url } from "./base64.ts";
+export { CACHE_INFO_TYPE, type CacheInfo, formatCacheInfo, parseCacheInfo } from "./cache-info.ts";
 export {
   type ContentAddress,
   type ContentMethod,
@@ -57,7 +58,25 @@ export {
 } from "./nar/tree.ts";
 export type { NarErrorCode, NarEvent } from "./nar/wire.ts";
 export { NarWriter, writeNar } from "./nar/writer.ts";
+export { formatNarInfo, NARINFO_TYPE, type NarInfo, type NarInfoOptions, parseNarInfo } from "./narinfo.ts";
 export * as base32 from "./nixbase32.ts";
+export {
+  fingerprint,
+  formatPublicKey,
+  formatSecretKey,
+  formatSignature,
+  generateKey,
+  type PublicKey,
+  parsePublicKey,
+  parseSecretKey,
+  parseSignature,
+  type SecretKey,
+  type Signature,
+  type SignedFields,
+  signText,
+  toPublicKey,
+  verifyText,
+} from "./signature.ts";
 export {
   checkStoreName,
   compareStorePaths,
