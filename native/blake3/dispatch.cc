@@ -11,12 +11,12 @@ namespace {
 const std::vector<const Kernel*>& available() {
   static const std::vector<const Kernel*> list = [] {
     std::vector<const Kernel*> found;
-#if defined(__x86_64__) && defined(TVIX_BLAKE3_SIMD)
+#if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) found.push_back(&avx512);
     if (__builtin_cpu_supports("avx2")) found.push_back(&avx2);
     if (__builtin_cpu_supports("sse4.1")) found.push_back(&sse41);
-#elif defined(__aarch64__) && defined(TVIX_BLAKE3_SIMD)
+#elif defined(__aarch64__)
     found.push_back(&neon);  // part of the base architecture
 #endif
     found.push_back(&portable);

@@ -89,6 +89,13 @@ TVIX_INLINE void finish(const V* h, size_t count, uint8_t* cvs) {
   memcpy(cvs, all, count * 32);
 }
 
+// Asks for `lines` cache lines, into the second level: the group after this one, a sixteenth at each block. The CPU's
+// own prefetchers do not follow so many streams at once; this doubles the speed of hashing what is not in cache, where
+// asking for each lane's next blocks (into the first level, which they crowd) gains a tenth.
+TVIX_INLINE void prefetch(const uint8_t* from, size_t lines) {
+  for (size_t i = 0; i < lines; i++) __builtin_prefetch(from + i * kBlockSize, 0, 2);
+}
+
 // In the three functions below `count` is 1…V::lanes; lanes beyond it repeat the last one's work.
 
 template <class V>
@@ -105,6 +112,7 @@ template <class V>
   start(h);
   for (size_t block = 0; block < kChunkBlocks; block++) {
     const uint32_t flags = (block == 0 ? kChunkStart : 0) | (block == kChunkBlocks - 1 ? kChunkEnd : 0);
+    if (count == V::lanes) prefetch(data + (kChunkBlocks + block) * V::lanes * kBlockSize, V::lanes);
     V m[16];
     V::load(lane, block * kBlockSize, m);
     compress(h, m, V::words(low), V::words(high), V::splat(kBlockSize), V::splat(flags));

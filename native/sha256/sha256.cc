@@ -8,7 +8,9 @@
 
 #include "common/bytes.h"
 #include "sha256/rounds.h"
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -45,13 +47,27 @@ struct Implementation {
   Rounds rounds;
 };
 
+#if defined(__x86_64__)
+// Asked of the CPU itself: not every compiler's __builtin_cpu_supports knows "sha". (The other two it needs are older
+// than any CPU with it, but a hypervisor may hide them.)
+bool has_sha_instructions() {
+  unsigned a, b, c, d;
+  const bool sha = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & (1u << 29)) != 0;
+  return sha && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1");
+}
+#elif defined(__aarch64__) && defined(__linux__)
+bool has_sha_instructions() { return (getauxval(AT_HWCAP) & HWCAP_SHA2) != 0; }
+#elif defined(__aarch64__)
+bool has_sha_instructions() { return true; }  // every Apple CPU of this architecture
+#endif
+
 const std::vector<Implementation>& available() {
   static const std::vector<Implementation> list = [] {
     std::vector<Implementation> found;
-#if defined(__x86_64__) && defined(TVIX_SHA_NI)
-    if (has_sha_ni()) found.push_back({"sha-ni", rounds_x86});
-#elif defined(__aarch64__) && defined(TVIX_SHA_ARM)
-    if (has_sha_arm()) found.push_back({"armv8", rounds_arm});
+#if defined(__x86_64__)
+    if (has_sha_instructions()) found.push_back({"sha-ni", rounds_x86});
+#elif defined(__aarch64__)
+    if (has_sha_instructions()) found.push_back({"armv8", rounds_arm});
 #endif
     found.push_back({"portable", rounds_portable});
     return found;
