@@ -1,6 +1,109 @@
-// Node-API face of native/blake3: BLAKE3.
+// Node-API face of native/blake3; lib/native/blake3.ts checks arguments and documents the functions.
 #include <napi.h>
 
+#include "blake3/blake3.h"
+#include "common/js.h"
+
 namespace tvix {
-void init_blake3(Napi::Env, Napi::Object) {}
+namespace {
+
+using blake3::Digest;
+
+void hash(const Napi::CallbackInfo& info) {
+  const js::Bytes input = js::bytes(info[0]);
+  Digest out;
+  blake3::hash(input.data, input.size, out.data());
+  js::give(info[1], out);
+}
+
+Napi::Value hash_async(const Napi::CallbackInfo& info) {
+  const js::Bytes input = js::bytes(info[0]);
+  const unsigned threads = info[1].As<Napi::Number>().Uint32Value();
+  return js::in_background(
+      info.Env(), info[0],
+      [input, threads] {
+        Digest out;
+        blake3::hash_parallel(input.data, input.size, threads, out.data());
+        return out;
+      },
+      js::digest);
+}
+
+// Resolves to [error, text of the error, size, digest].
+Napi::Value hash_file(const Napi::CallbackInfo& info) {
+  const js::Bytes path = js::bytes(info[0]);
+  const unsigned threads = info[1].As<Napi::Number>().Uint32Value();
+  return js::in_background(
+      info.Env(), info.Env().Undefined(),
+      [path = std::string(reinterpret_cast<const char*>(path.data), path.size), threads] {
+        return blake3::hash_file(path.c_str(), threads);
+      },
+      [](Napi::Env env, const blake3::FileResult& result) {
+        return js::file_result(env, result.error, result.size, result.digest);
+      });
+}
+
+// Digests of many blobs, back to back in one array.
+Napi::Value hash_blobs(const Napi::CallbackInfo& info) {
+  const auto list = info[0].As<Napi::Array>();
+  std::vector<blake3::Blob> blobs(list.Length());
+  for (uint32_t i = 0; i < blobs.size(); i++) {
+    const js::Bytes input = js::bytes(list.Get(i));
+    blobs[i] = {input.data, input.size};
+  }
+  std::vector<Digest> digests(blobs.size());
+  blake3::hash_blobs(blobs.data(), blobs.size(), digests.data());
+  Napi::Uint8Array out = Napi::Uint8Array::New(info.Env(), 32 * digests.size());
+  for (size_t i = 0; i < digests.size(); i++) std::copy(digests[i].begin(), digests[i].end(), out.Data() + 32 * i);
+  return out;
+}
+
+Napi::Value implementations(const Napi::CallbackInfo& info) { return js::names(info.Env(), blake3::implementations()); }
+
+Napi::Value implementation(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), blake3::implementation());
+}
+
+Napi::Value force(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), blake3::force(info[0].As<Napi::String>().Utf8Value()));
+}
+
+class Hasher : public Napi::ObjectWrap<Hasher> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Blake3",
+                       {InstanceMethod<&Hasher::update>("update"), InstanceMethod<&Hasher::digest>("digest"),
+                        InstanceMethod<&Hasher::assign>("assign")});
+  }
+  explicit Hasher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Hasher>(info) {}
+
+ private:
+  void update(const Napi::CallbackInfo& info) {
+    const js::Bytes input = js::bytes(info[0]);
+    state_.update(input.data, input.size);
+  }
+  void digest(const Napi::CallbackInfo& info) {
+    Digest out;
+    state_.finish(out.data());
+    js::give(info[0], out);
+  }
+  // Takes over another hasher's state. Only lib/native calls this, with a hasher of its own making.
+  void assign(const Napi::CallbackInfo& info) { state_ = Unwrap(info[0].As<Napi::Object>())->state_; }
+
+  blake3::Hasher state_;
+};
+
+}  // namespace
+
+void init_blake3(Napi::Env env, Napi::Object exports) {
+  exports.Set("blake3", Napi::Function::New<hash>(env, "blake3"));
+  exports.Set("blake3Async", Napi::Function::New<hash_async>(env, "blake3Async"));
+  exports.Set("blake3File", Napi::Function::New<hash_file>(env, "blake3File"));
+  exports.Set("blake3Blobs", Napi::Function::New<hash_blobs>(env, "blake3Blobs"));
+  exports.Set("blake3Implementations", Napi::Function::New<implementations>(env, "blake3Implementations"));
+  exports.Set("blake3Implementation", Napi::Function::New<implementation>(env, "blake3Implementation"));
+  exports.Set("blake3Force", Napi::Function::New<force>(env, "blake3Force"));
+  exports.Set("Blake3", Hasher::define(env));
+}
+
 }  // namespace tvix

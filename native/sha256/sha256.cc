@@ -5,8 +5,11 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "common/bytes.h"
+#include "common/file.h"
 #include "sha256/rounds.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -128,6 +131,24 @@ void hash(const uint8_t* data, size_t size, uint8_t out[32]) {
   Hasher hasher;
   hasher.update(data, size);
   hasher.finish(out);
+}
+
+FileResult hash_file(const char* path) {
+  constexpr size_t kBufferSize = 256 * 1024;
+  FileResult result;
+  File file;
+  result.error = file.open(path);
+  if (result.error != 0) return result;
+  const std::unique_ptr<uint8_t[]> buffer(new (std::nothrow) uint8_t[kBufferSize]);
+  if (!buffer) {
+    result.error = ENOMEM;
+    return result;
+  }
+  Hasher hasher;
+  result.error = file.read_all(buffer.get(), kBufferSize, result.size,
+                               [&](const uint8_t* data, size_t size) { hasher.update(data, size); });
+  hasher.finish(result.digest.data());
+  return result;
 }
 
 std::vector<std::string> implementations() {

@@ -32,6 +32,17 @@ class Hasher {
 
 void hash(const uint8_t* data, size_t size, uint8_t out[32]);
 
+// What became of reading a file. `error` is 0, an errno, or one of File's (common/file.h): kChanged when the file's
+// size or time of modification moved while it was read, kNotRegular for a directory, a device or a pipe.
+struct FileResult {
+  int error = 0;
+  uint64_t size = 0;
+  Digest digest{};
+};
+
+// Hashes the file at `path` (NUL-terminated bytes).
+FileResult hash_file(const char* path);
+
 // Names of the implementations that run on this CPU, the best first; "portable" is always the last.
 std::vector<std::string> implementations();
 // The name of the one in use.

@@ -269,3 +269,34 @@ TEST_CASE("blake3: files") {
   unlink(path.c_str());
   rmdir(directory);
 }
+
+TEST_CASE("a file that changes while it is read is refused") {
+  char path[] = "/tmp/blake3_test_XXXXXX";
+  const int fd = mkstemp(path);
+  REQUIRE(fd >= 0);
+  REQUIRE(write(fd, "before", 6) == 6);
+  const auto read = [&](const char* meanwhile) {
+    File file;
+    REQUIRE(file.open(path) == 0);
+    uint8_t buffer[4];
+    uint64_t total;
+    bool first = true;
+    return file.read_all(buffer, sizeof buffer, total, [&](const uint8_t*, size_t) {
+      if (first) REQUIRE(write(fd, meanwhile, std::strlen(meanwhile)) == static_cast<ssize_t>(std::strlen(meanwhile)));
+      first = false;
+    });
+  };
+  CHECK(read("") == 0);
+  CHECK(read("more") == File::kChanged);
+  const auto cut = [&] {
+    File file;
+    REQUIRE(file.open(path) == 0);
+    REQUIRE(ftruncate(fd, 2) == 0);
+    uint8_t buffer[64];
+    uint64_t total;
+    return file.read_all(buffer, sizeof buffer, total, [](const uint8_t*, size_t) {});
+  };
+  CHECK(cut() == File::kChanged);
+  close(fd);
+  unlink(path);
+}
