@@ -4,6 +4,7 @@
 // arithmetic over bytes.
 
 import { createHash, hash } from "node:crypto";
+import { latin1ToBytes } from "../base/text.ts";
 
 /** The algorithms that Nix names and this room computes; BLAKE3 belongs to lib/native. */
 export type DigestAlgo = "md5" | "sha1" | "sha256" | "sha512";
@@ -23,12 +24,12 @@ export function digestBytes(algo: DigestAlgo, bytes: Uint8Array): Uint8Array {
 
 /** Hashes a byte string given as one char (0…255) per byte. */
 export function digestLatin1(algo: DigestAlgo, text: string): Uint8Array {
-  return plainBytes(createHash(algo).update(text, "latin1").digest());
+  return digestBytes(algo, latin1ToBytes(text));
 }
 
 /** SHA-256 of a byte string given as one char per byte, as lower-case hexadecimal. */
 export function sha256HexOfLatin1(text: string): string {
-  return createHash("sha256").update(text, "latin1").digest("hex");
+  return hash("sha256", latin1ToBytes(text), "hex");
 }
 
 /** SHA-256 of `bytes`. */

@@ -1,0 +1,134 @@
+// The subset of ATerm in which derivations are written: strings, lists and tuples, without white space.
+//
+// Text here is a byte string, one char (0…255) per byte. Reading is exact: a string has one spelling, so what is read
+// and written again is the same bytes.
+
+import { TvixError } from "../base/error.ts";
+
+const TO_ESCAPE = /["\\\n\r\t]/;
+const UNESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", n: "\n", r: "\r", t: "\t" };
+
+/** Writes a string: quoted, with `\ " LF CR TAB` escaped and every other byte as it is. */
+export function quote(text: string): string {
+  if (!TO_ESCAPE.test(text)) return `"${text}"`;
+  // One pass per char runs in the engine's own search; a single pattern with a callback is several times slower.
+  let escaped = text.replaceAll("\\", "\\\\");
+  escaped = escaped.replaceAll('"', '\\"').replaceAll("\n", "\\n").replaceAll("\t", "\\t").replaceAll("\r", "\\r");
+  return `"${escaped}"`;
+}
+
+/** Writes a list of strings. */
+export function quoteList(texts: readonly string[]): string {
+  let out = "[";
+  for (let i = 0; i < texts.length; i++) out += i === 0 ? quote(texts[i] as string) : `,${quote(texts[i] as string)}`;
+  return `${out}]`;
+}
+
+/** Reads tokens one after the other. Errors name the byte they are at. */
+export class AtermReader {
+  readonly #text: string;
+  #at = 0;
+  /** Position of the next backslash at or after `#at`, or the text's length: most strings have none. */
+  #backslash = -1;
+
+  /** @throws TvixError `ERR_ATERM_RAW_CONTROL` for a line feed, carriage return or tab that is not escaped */
+  constructor(text: string) {
+    this.#text = text;
+    const control = text.search(/[\n\r\t]/);
+    if (control >= 0) {
+      throw new TvixError("ERR_ATERM_RAW_CONTROL", `an unescaped control character (at byte ${control})`);
+    }
+  }
+
+  /** Where the next token starts. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Whether the next char is `char`. */
+  isNext(char: string): boolean {
+    return this.#text[this.#at] === char;
+  }
+
+  /** Takes `token`, which must be next; throws `ERR_ATERM_SYNTAX`. */
+  expect(token: string): void {
+    if (!this.#text.startsWith(token, this.#at)) throw this.#expected(`'${token}'`);
+    this.#at += token.length;
+  }
+
+  /** Takes `token` if it is next. */
+  accept(token: string): boolean {
+    if (!this.#text.startsWith(token, this.#at)) return false;
+    this.#at += token.length;
+    return true;
+  }
+
+  /** Takes a string; throws `ERR_ATERM_SYNTAX`, `ERR_ATERM_UNTERMINATED` or `ERR_ATERM_ESCAPE`. */
+  string(): string {
+    const start = this.#at + 1;
+    if (this.#text.charCodeAt(this.#at) !== 0x22) throw this.#expected("a string");
+    const end = this.#text.indexOf('"', start);
+    if (end < 0) throw this.#unterminated();
+    if (this.#backslash < start) {
+      const next = this.#text.indexOf("\\", start);
+      this.#backslash = next < 0 ? this.#text.length : next;
+    }
+    if (this.#backslash > end) {
+      this.#at = end + 1;
+      return this.#text.slice(start, end);
+    }
+    return this.#escapedString(start);
+  }
+
+  /** Takes a list whose elements `read` takes. */
+  list<T>(read: () => T): T[] {
+    const out: T[] = [];
+    this.expect("[");
+    if (this.accept("]")) return out;
+    do out.push(read());
+    while (this.accept(","));
+    this.expect("]");
+    return out;
+  }
+
+  /** Takes a list of strings. */
+  strings(): string[] {
+    return this.list(() => this.string());
+  }
+
+  /** Checks that nothing is left; throws `ERR_ATERM_SYNTAX`. */
+  end(): void {
+    if (this.#at < this.#text.length) throw this.#expected("the end");
+  }
+
+  #escapedString(start: number): string {
+    let out = "";
+    let from = start;
+    for (;;) {
+      const quoteAt = this.#text.indexOf('"', from);
+      if (quoteAt < 0) throw this.#unterminated();
+      const backslash = this.#text.indexOf("\\", from);
+      if (backslash < 0 || backslash > quoteAt) {
+        this.#at = quoteAt + 1;
+        return out + this.#text.slice(from, quoteAt);
+      }
+      const escaped = this.#text.charAt(backslash + 1);
+      const char = UNESCAPES[escaped];
+      if (char === undefined) {
+        const shown = JSON.stringify(`\\${escaped}`);
+        throw new TvixError("ERR_ATERM_ESCAPE", `unknown escape ${shown} (at byte ${backslash})`);
+      }
+      out += this.#text.slice(from, backslash) + char;
+      from = backslash + 2;
+    }
+  }
+
+  #expected(what: string): TvixError {
+    const found = this.#at < this.#text.length ? JSON.stringify(this.#text.slice(this.#at, this.#at + 20)) : "the end";
+    return new TvixError("ERR_ATERM_SYNTAX", `expected ${what}, found ${found} (at byte ${this.#at})`);
+  }
+
+  #unterminated(): TvixError {
+    return new TvixError("ERR_ATERM_UNTERMINATED", `the string that starts at byte ${this.#at} does not end`);
+  }
+}
