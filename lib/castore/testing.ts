@@ -205,11 +205,7 @@ const blobTests: Record<string, (blobs: BlobService) => Promise<void>> = {
 };
 
 /** The contract of a {@link BlobService}. `open` gives a fresh service without blobs for each test. */
-export function blobServiceContract(
-  name: string,
-  runner: TestRunner,
-  open: () => Promise<Subject<BlobService>>,
-): void {
+export function blobServiceContract(name: string, runner: TestRunner, open: () => Promise<Subject<BlobService>>): void {
   suite(`blob service: ${name}`, runner, open, blobTests);
 }
 

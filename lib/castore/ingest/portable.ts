@@ -1,0 +1,150 @@
+// Ingestion into any pair of services: of host trees, and of trees written down in the program.
+import { open } from "node:fs/promises";
+import { TvixError } from "../../base/error.ts";
+import { encodeUtf8 } from "../../base/text.ts";
+import { DIRECTORY, entryName, SYMLINK, type TreeListing, walkTree as walkHost } from "../../native/tree.ts";
+import { asDigest, type Digest, DIGEST_LENGTH } from "../digest.ts";
+import { Directory, type Entry } from "../directory.ts";
+import type { Node } from "../node.ts";
+import type { OperationOptions } from "../progress.ts";
+import { type Castore, hostPath } from "../tree.ts";
+import { buildTree } from "./build.ts";
+
+/** Files up to this many bytes are put in bulk. */
+const SMALL = 1 << 18;
+/** Bytes and files of one bulk put. */
+const BULK_BYTES = 8 << 20;
+const BULK_FILES = 4096;
+const PIECE = 1 << 20;
+
+/**
+ * Stores a host tree (a directory, a regular file or a symlink, which is not followed) and returns its root.
+ * @throws TvixError `ERR_TREE_…` naming the path: missing, unreadable, a socket or device, changed while it was read.
+ */
+export async function ingestHost(castore: Castore, path: string, options: OperationOptions = {}): Promise<Node> {
+  const listing = await walkHost(path);
+  const digests = new Uint8Array(listing.kinds.length * DIGEST_LENGTH);
+  const paths = pathsOf(listing);
+  const small: { entry: number; bytes: Uint8Array }[] = [];
+  let smallBytes = 0;
+  let done = 0;
+  let bytes = 0;
+  const flush = async () => {
+    const stored = await castore.blobs.put(small.map((one) => one.bytes));
+    for (const [i, { entry }] of small.entries()) digests.set(stored[i] as Digest, entry * DIGEST_LENGTH);
+    small.length = 0;
+    smallBytes = 0;
+    options.onProgress?.({ phase: "import", done, bytes });
+  };
+  for (const [i, kind] of listing.kinds.entries()) {
+    if (kind === DIRECTORY || kind === SYMLINK) continue;
+    options.signal?.throwIfAborted();
+    const file = hostPath(path, paths[i] ?? []);
+    const size = listing.sizes[i] as number;
+    if (size > SMALL) digests.set(await ingestFile(castore, file, size), i * DIGEST_LENGTH);
+    else {
+      small.push({ entry: i, bytes: await readSmall(file, size) });
+      smallBytes += size;
+    }
+    done++;
+    bytes += size;
+    if (small.length >= BULK_FILES || smallBytes >= BULK_BYTES) await flush();
+  }
+  await flush();
+  const { root, directories } = buildTree(listing, digests);
+  await castore.directories.put(directories.map((directory) => Directory.decode(directory.bytes)));
+  return root;
+}
+
+function pathsOf(listing: TreeListing): Uint8Array[][] {
+  const paths: Uint8Array[][] = [[]];
+  for (let i = 1; i < listing.kinds.length; i++) {
+    paths.push([...(paths[listing.parents[i] as number] as Uint8Array[]), entryName(listing, i)]);
+  }
+  return paths;
+}
+
+async function readSmall(file: Buffer, size: number): Promise<Uint8Array> {
+  const handle = await open(file, "r");
+  try {
+    const bytes = new Uint8Array(await handle.readFile());
+    if (bytes.length !== size) throw changed(file);
+    return bytes;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function ingestFile(castore: Castore, file: Buffer, size: number): Promise<Digest> {
+  const handle = await open(file, "r");
+  const writer = castore.blobs.openWrite();
+  try {
+    const piece = new Uint8Array(PIECE);
+    let total = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(piece, 0, PIECE);
+      if (bytesRead === 0) break;
+      total += bytesRead;
+      await writer.write(piece.subarray(0, bytesRead));
+    }
+    if (total !== size) throw changed(file);
+    return await writer.close();
+  } finally {
+    writer.abort();
+    await handle.close();
+  }
+}
+
+function changed(file: Buffer): TvixError {
+  return new TvixError("ERR_TREE_CHANGED", `${file.toString()} changed while it was read`, {
+    notes: ["nothing of it was kept; import it again when nobody writes to it"],
+  });
+}
+
+/**
+ * A tree in the program: text (UTF-8) or bytes are a file, an object with `contents` a file, one with `target` a
+ * symlink, one with `entries` a directory. The names of entries are text.
+ */
+export type TreeSource =
+  | string
+  | Uint8Array
+  | { readonly contents: string | Uint8Array; readonly executable?: boolean }
+  | { readonly target: string }
+  | { readonly entries: Readonly<Record<string, TreeSource>> };
+
+/** Stores a tree given as objects and returns its root. */
+export async function ingestTree(castore: Castore, source: TreeSource): Promise<Node> {
+  const directories: Directory[] = [];
+  const contents: Uint8Array[] = [];
+  const collect = (at: TreeSource): void => {
+    const bytes = contentsOf(at);
+    if (bytes) contents.push(bytes);
+    else if (typeof at === "object" && "entries" in at) for (const child of Object.values(at.entries)) collect(child);
+  };
+  collect(source);
+  const digests = (await castore.blobs.put(contents)).values();
+  const build = (at: TreeSource): Node => {
+    const bytes = contentsOf(at);
+    if (bytes) {
+      const executable = typeof at === "object" && "contents" in at && at.executable === true;
+      return { type: "file", digest: asDigest(digests.next().value as Digest), size: bytes.length, executable };
+    }
+    if (typeof at === "object" && "target" in at) return { type: "symlink", target: encodeUtf8(at.target) };
+    const children = (at as { entries: Record<string, TreeSource> }).entries;
+    const entries: Entry[] = [];
+    for (const [name, child] of Object.entries(children)) entries.push({ name: encodeUtf8(name), node: build(child) });
+    const directory = Directory.of(entries);
+    directories.push(directory);
+    return directory.node();
+  };
+  const root = build(source);
+  await castore.directories.put(directories);
+  return root;
+}
+
+function contentsOf(source: TreeSource): Uint8Array | undefined {
+  if (typeof source === "string") return encodeUtf8(source);
+  if (source instanceof Uint8Array) return source;
+  if (!("contents" in source)) return undefined;
+  return typeof source.contents === "string" ? encodeUtf8(source.contents) : source.contents;
+}
