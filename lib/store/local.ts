@@ -44,7 +44,10 @@ export class LocalPathInfoService implements PathInfoService {
       const missing = missingFrom(this.#local, info.root, deep);
       if (missing) {
         if (deep) throw new CollectedError();
-        throw new TvixError("ERR_CASTORE_MISSING", `${digestText(missing)}, the root of ${info.path}, is not in the store`);
+        throw new TvixError(
+          "ERR_CASTORE_MISSING",
+          `${digestText(missing)}, the root of ${info.path.basename}, is not in the store`,
+        );
       }
       this.putSync(info);
     });

@@ -82,7 +82,10 @@ export function encodePathInfo(info: PathInfo): Uint8Array {
 function encodeAddress({ method, hash }: ContentAddress): Uint8Array {
   const type = CA_TYPES.findIndex(([of, algo]) => of === method && algo === hash.algo);
   if (type < 0) {
-    throw new TvixError("ERR_PATH_INFO_CA", `a store cannot record content addresses of the kind ${method} ${hash.algo}`);
+    throw new TvixError(
+      "ERR_PATH_INFO_CA",
+      `a store cannot record content addresses of the kind ${method} ${hash.algo}`,
+    );
   }
   return new ProtoWriter().number(1, type).bytes(2, hash.digest).finish();
 }

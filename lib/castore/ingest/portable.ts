@@ -52,7 +52,10 @@ export async function ingestHost(castore: Castore, path: string, options: Operat
   }
   await flush();
   const { root, directories } = buildTree(listing, digests);
-  await castore.directories.put(directories.map((directory) => Directory.decode(directory.bytes)));
+  await putDirectories(
+    castore,
+    directories.map((directory) => Directory.decode(directory.bytes)),
+  );
   return root;
 }
 
@@ -138,8 +141,13 @@ export async function ingestTree(castore: Castore, source: TreeSource): Promise<
     return directory.node();
   };
   const root = build(source);
-  await castore.directories.put(directories);
+  await putDirectories(castore, directories);
   return root;
+}
+
+/** As a closure, which is the unit that object stores keep. There is none when the root is no directory. */
+async function putDirectories(castore: Castore, leavesFirst: readonly Directory[]): Promise<void> {
+  if (leavesFirst.length > 0) await castore.directories.putClosure(leavesFirst);
 }
 
 function contentsOf(source: TreeSource): Uint8Array | undefined {

@@ -247,7 +247,7 @@ export class Packs {
 
   /** Lets go of all files. */
   async close(): Promise<void> {
-    for (const number of [...this.#readers.keys()]) this.#forget(number);
+    for (const number of this.#readers.keys()) this.#forget(number);
     await this.#current?.retire();
     this.#current = undefined;
   }

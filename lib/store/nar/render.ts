@@ -1,0 +1,129 @@
+// NARs of trees in a castore: streamed whole, in ranges, to a descriptor, or only hashed.
+import { type DigestAlgo, startDigest } from "../../formats/digest.ts";
+import { layoutNar, type NarLayout, sliceLayout } from "../../formats/nar/layout.ts";
+import type { NarEntry as TreeEntry, NarNode } from "../../formats/nar/tree.ts";
+import { NarWriter } from "../../formats/nar/writer.ts";
+import { openBlob } from "../../castore/blob/range.ts";
+import type { Digest } from "../../castore/digest.ts";
+import { openDirectory } from "../../castore/directory/closure.ts";
+import { planTree } from "../../castore/local/plan.ts";
+import { LocalStore } from "../../castore/local/store.ts";
+import type { Node } from "../../castore/node.ts";
+import type { Castore } from "../../castore/tree.ts";
+import { walkTree } from "../../castore/tree.ts";
+import { NarRender } from "../../native/nar.ts";
+
+const PIECE = 1 << 20;
+
+/** The NAR of a tree, in pieces that are the caller's own. Contents are verified before they leave. */
+export async function* narStream(castore: Castore, root: Node): AsyncGenerator<Uint8Array, void, void> {
+  if (!(castore instanceof LocalStore)) {
+    yield* writeStream(castore, root);
+    return;
+  }
+  const plan = planTree(castore, root);
+  const render = new NarRender(plan);
+  try {
+    yield* render.chunks(PIECE);
+  } finally {
+    render.close();
+    plan.close();
+  }
+}
+
+/** Writes the NAR of a tree to a file descriptor. */
+export async function narToFile(castore: LocalStore, root: Node, fd: number): Promise<void> {
+  const plan = planTree(castore, root);
+  const render = new NarRender(plan);
+  try {
+    await render.toFile(fd);
+  } finally {
+    render.close();
+    plan.close();
+  }
+}
+
+/** Renders over any pair of services. */
+async function* writeStream(castore: Castore, root: Node): AsyncGenerator<Uint8Array, void, void> {
+  let ready: Uint8Array[] = [];
+  const writer = new NarWriter((bytes) => ready.push(bytes));
+  let depth = 0;
+  for await (const { path, node } of walkTree(castore, root)) {
+    for (; depth > path.length; depth--) writer.write({ type: "end" });
+    const name = path.at(-1);
+    if (node.type === "directory") {
+      writer.write({ type: "directory", name });
+      depth++;
+    } else if (node.type === "symlink") writer.write({ type: "symlink", name, target: node.target });
+    else {
+      writer.write({ type: "regular", name, executable: node.executable, size: node.size });
+      const reader = await openBlob(castore.blobs, node.digest);
+      for await (const bytes of reader.stream()) {
+        writer.write({ type: "contents", bytes });
+        yield* ready;
+        ready = [];
+      }
+    }
+    yield* ready;
+    ready = [];
+  }
+  for (; depth > 0; depth--) writer.write({ type: "end" });
+  writer.end();
+  yield* ready;
+}
+
+/** Hash and size of the NAR of a tree. */
+export async function narDigest(
+  castore: Castore,
+  root: Node,
+  algo: DigestAlgo = "sha256",
+): Promise<{ digest: Uint8Array; size: number }> {
+  const state = startDigest(algo);
+  let size = 0;
+  for await (const piece of narStream(castore, root)) {
+    state.update(piece);
+    size += piece.length;
+  }
+  return { digest: state.finish(), size };
+}
+
+/** A NAR that can be read from any position: made once, then a range costs what it covers. */
+export class SeekableNar {
+  readonly #castore: Castore;
+  readonly #layout: NarLayout<Digest>;
+
+  private constructor(castore: Castore, layout: NarLayout<Digest>) {
+    this.#castore = castore;
+    this.#layout = layout;
+  }
+
+  /** Lays out the NAR of a tree; no contents are read. */
+  static async open(castore: Castore, root: Node): Promise<SeekableNar> {
+    return new SeekableNar(castore, layoutNar(await loadNode(castore, root)));
+  }
+
+  /** Bytes of the NAR. */
+  get size(): number {
+    return this.#layout.size;
+  }
+
+  /** Bytes `start` to `end` (exclusive). @throws TvixError `ERR_NAR_RANGE` */
+  async *stream(start = 0, end: number = this.size): AsyncGenerator<Uint8Array, void, void> {
+    for (const { segment, from, to } of sliceLayout(this.#layout, start, end)) {
+      if (segment.literal) yield segment.literal.slice(from, to);
+      else yield* (await openBlob(this.#castore.blobs, segment.contents)).stream(from, to);
+    }
+  }
+}
+
+async function loadNode(castore: Castore, node: Node): Promise<NarNode<Digest>> {
+  if (node.type === "symlink") return { type: "symlink", target: node.target };
+  if (node.type === "file") {
+    return { type: "regular", executable: node.executable, size: node.size, contents: node.digest };
+  }
+  const entries: TreeEntry<Digest>[] = [];
+  for (const entry of (await openDirectory(castore.directories, node.digest)).entries) {
+    entries.push({ name: entry.name, node: await loadNode(castore, entry.node) });
+  }
+  return { type: "directory", entries };
+}

@@ -1,0 +1,39 @@
+// Opening a store by its address.
+import { MemoryBlobService } from "../castore/blob/memory.ts";
+import { MemoryDirectoryService } from "../castore/directory/memory.ts";
+import { LocalStore } from "../castore/local/store.ts";
+import { parseAddress } from "./address.ts";
+import { LocalNarIndex, LocalPathInfoService } from "./local.ts";
+import { MemoryNarIndex, MemoryPathInfoService } from "./memory.ts";
+import { Store } from "./store.ts";
+
+/** How to open a store. */
+export interface OpenOptions {
+  /** Only read. Default: false, unless a local store's directory cannot be written. */
+  readonly readOnly?: boolean;
+  /** The directory that its paths claim to be in. Default: `/nix/store`. */
+  readonly storeDir?: string;
+}
+
+/**
+ * Opens the store at an address (address.ts lists the forms); without one, the default local store.
+ * @throws TvixError `ERR_STORE_ADDRESS`, or what opening that kind of store throws.
+ */
+export async function openStore(address?: string, options: OpenOptions = {}): Promise<Store> {
+  const parsed = parseAddress(address);
+  const { storeDir } = options;
+  if (parsed.kind === "memory") {
+    return new Store({
+      address: "memory:",
+      castore: { blobs: new MemoryBlobService(), directories: new MemoryDirectoryService() },
+      pathInfos: new MemoryPathInfoService(),
+      narIndex: new MemoryNarIndex(),
+      storeDir,
+      close: async () => {},
+    });
+  }
+  const { readOnly } = options;
+  const castore = await LocalStore.open(parsed.directory, readOnly === undefined ? {} : { readOnly });
+  const local = { castore, pathInfos: new LocalPathInfoService(castore), narIndex: new LocalNarIndex(castore) };
+  return new Store({ address: parsed.directory, ...local, local, storeDir, close: () => castore.close() });
+}
