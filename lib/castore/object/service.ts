@@ -29,7 +29,7 @@ export async function mapBounded<T, R>(
   width: number,
   call: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
-  const out = new Array<R>(items.length);
+  const out: R[] = Array.from({ length: items.length });
   let next = 0;
   const worker = async () => {
     for (let i = next++; i < items.length; i = next++) out[i] = await call(items[i] as T, i);
