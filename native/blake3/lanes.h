@@ -92,8 +92,10 @@ TVIX_INLINE void finish(const V* h, size_t count, uint8_t* cvs) {
 // Asks for `lines` cache lines, into the second level: the group after this one, a sixteenth at each block. The CPU's
 // own prefetchers do not follow so many streams at once; this doubles the speed of hashing what is not in cache, where
 // asking for each lane's next blocks (into the first level, which they crowd) gains a tenth.
-TVIX_INLINE void prefetch(const uint8_t* from, size_t lines) {
-  for (size_t i = 0; i < lines; i++) __builtin_prefetch(from + i * kBlockSize, 0, 2);
+TVIX_INLINE void prefetch(const uint8_t* data, size_t offset, size_t lines) {
+  // As a number: past the end of the input there may be nothing to point at, and asking for it is harmless.
+  const uintptr_t from = reinterpret_cast<uintptr_t>(data) + offset;
+  for (size_t i = 0; i < lines; i++) __builtin_prefetch(reinterpret_cast<const void*>(from + i * kBlockSize), 0, 2);
 }
 
 // In the three functions below `count` is 1…V::lanes; lanes beyond it repeat the last one's work.
@@ -112,7 +114,7 @@ template <class V>
   start(h);
   for (size_t block = 0; block < kChunkBlocks; block++) {
     const uint32_t flags = (block == 0 ? kChunkStart : 0) | (block == kChunkBlocks - 1 ? kChunkEnd : 0);
-    if (count == V::lanes) prefetch(data + (kChunkBlocks + block) * V::lanes * kBlockSize, V::lanes);
+    if (count == V::lanes) prefetch(data, (kChunkBlocks + block) * V::lanes * kBlockSize, V::lanes);
     V m[16];
     V::load(lane, block * kBlockSize, m);
     compress(h, m, V::words(low), V::words(high), V::splat(kBlockSize), V::splat(flags));
