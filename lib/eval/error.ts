@@ -4,7 +4,7 @@
 // adds a frame while the error passes (`addFrame`). The error is then rendered by diagnostic.ts.
 
 import { TvixError } from "../base/error.ts";
-import type { AttrPosition } from "./value/attrs.ts";
+import type { Source } from "./source.ts";
 
 /** Every kind of evaluation error: what it means, and whether `builtins.tryEval` turns it into `success = false`. */
 export const EVAL_ERRORS = {
@@ -43,10 +43,16 @@ export const EVAL_ERRORS = {
 /** The code of an evaluation error. */
 export type EvalErrorCode = keyof typeof EVAL_ERRORS;
 
+/** A place in a source text. */
+export interface ErrorPlace {
+  readonly source: Source;
+  readonly offset: number;
+}
+
 /** A line of a trace: what was being done, and where in the source. */
 export interface Frame {
   readonly message: string;
-  readonly position: AttrPosition | null;
+  readonly place: ErrorPlace | null;
 }
 
 /** Options of {@link EvalError}. */
@@ -65,7 +71,7 @@ export class EvalError extends TvixError {
   /** Innermost first. */
   readonly frames: Frame[] = [];
   /** Where it happened; set by the innermost place that knows. */
-  position: AttrPosition | null = null;
+  place: ErrorPlace | null = null;
 
   constructor(code: EvalErrorCode, message: string, options: EvalErrorOptions = {}) {
     super(code, message, options);
@@ -74,8 +80,8 @@ export class EvalError extends TvixError {
   }
 
   /** Adds what was being done when the error passed; returns the error, to be thrown on. */
-  addFrame(message: string, position: AttrPosition | null): this {
-    if (this.frames.length < FRAME_LIMIT) this.frames.push({ message, position });
+  addFrame(message: string, place: ErrorPlace | null): this {
+    if (this.frames.length < FRAME_LIMIT) this.frames.push({ message, place });
     return this;
   }
 }

@@ -1,0 +1,602 @@
+// The closure back end: turns instructions into JavaScript closures, for code that is too cold to be worth compiling
+// and for places where making code from text is forbidden.
+//
+// Each instruction becomes a function from the frame to the result. A frame is an array: the frame of the enclosing
+// function, then the variables by slot. Functions without variables have no frame and run in the enclosing one.
+
+import type { Fn, FormalSlot, LogicNode, Node, Place } from "../ir/program.ts";
+import { Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
+import { Lambda, type LambdaInfo } from "../value/function.ts";
+import { internShape, type Shape } from "../value/shape.ts";
+import { type Sym, symbol } from "../value/symbol.ts";
+import { force, peek, Thunk } from "../value/thunk.ts";
+import type { Value, Whnf } from "../value/value.ts";
+import { call1, call2, callMany } from "./call.ts";
+import { addValues, appendToPath, interpolate } from "./coerce.ts";
+import { equalValues } from "./equal.ts";
+import * as operate from "./operate.ts";
+import { calling, located } from "./trace.ts";
+import { innerInfo, lambdaInfo, type Unit } from "./unit.ts";
+import { NixPath } from "../value/value.ts";
+
+/** `[enclosing frame, slot 0, slot 1, …]`. */
+type Frame = unknown[];
+/** A compiled instruction in a strict place. */
+type Strict = (frame: Frame) => Whnf;
+/** A compiled instruction whose result is stored. */
+type Lazy = (frame: Frame) => Value;
+
+/** A function being compiled, to find frames. */
+interface Level {
+  readonly fn: Fn;
+  readonly outer: Level | null;
+}
+
+/** Compiles a program's root; the result evaluates it, each time anew. */
+export function compileClosures(root: Fn, unit: Unit): () => Whnf {
+  const code = new ClosureCompiler(unit).thunk(root, null);
+  const top: Frame = [];
+  return () => code(top);
+}
+
+class ClosureCompiler {
+  private readonly unit: Unit;
+
+  constructor(unit: Unit) {
+    this.unit = unit;
+  }
+
+  /** The code of a function without parameters. */
+  thunk(fn: Fn, outer: Level | null): (frame: Frame) => Whnf {
+    const body = this.strict(fn.body, { fn, outer });
+    const size = fn.captured.length;
+    return size === 0 ? body : (frame) => body(newFrame(frame, size));
+  }
+
+  private lambda(fn: Fn, outer: Level | null): Lazy {
+    const level = { fn, outer };
+    const body = this.strict(fn.body, level);
+    const info = lambdaInfo(fn, this.unit);
+    const size = fn.captured.length;
+    if (fn.arity === 2) {
+      const inner = innerInfo(fn, this.unit);
+      const both = (first: Value, second: Value, env: Frame): Whnf => {
+        const frame = newFrame(env, size);
+        frame[1] = first;
+        frame[2] = second;
+        return body(frame);
+      };
+      const second = (value: Value, env: { first: Value; env: Frame }): Whnf => both(env.first, value, env.env);
+      const first = (value: Value, env: Frame): Whnf => new Lambda(second, { first: value, env }, inner, null);
+      return (frame) => new Lambda(first, frame, info, both);
+    }
+    if (fn.formals !== undefined) {
+      const code = this.patternCode(fn, fn.formals, info, level, body);
+      return (frame) => new Lambda(code, frame, info, null);
+    }
+    const code =
+      size === 1
+        ? (argument: Value, env: Frame): Whnf => body([env, argument])
+        : (argument: Value, env: Frame): Whnf => {
+            const frame = newFrame(env, size);
+            frame[1] = argument;
+            return body(frame);
+          };
+    return (frame) => new Lambda(code, frame, info, null);
+  }
+
+  private patternCode(
+    fn: Fn,
+    formals: readonly FormalSlot[],
+    info: LambdaInfo,
+    level: Level,
+    body: Strict,
+  ): (argument: Value, env: Frame) => Whnf {
+    const size = fn.captured.length;
+    const slots = formals.map((formal) => formal.slot + 1);
+    const keys = formals.map((formal) => symbol(formal.name));
+    const fallbacks = formals.map((formal) =>
+      formal.fallback === undefined ? undefined : this.lazy(formal.fallback, level),
+    );
+    const { unit } = this;
+    return (argument, env) => {
+      const set = operate.demandPattern(argument, info);
+      const frame = newFrame(env, size);
+      frame[1] = argument;
+      let matched = 0;
+      for (let i = 0; i < keys.length; i++) {
+        const value = set.get(keys[i] as Sym);
+        if (value !== undefined) {
+          matched++;
+          frame[slots[i] as number] = value;
+        } else {
+          const fallback = fallbacks[i];
+          if (fallback === undefined) {
+            try {
+              operate.missingArgument(info, (formals[i] as FormalSlot).name);
+            } catch (error) {
+              throw located(error, unit, fn.at);
+            }
+          }
+          frame[slots[i] as number] = fallback(frame);
+        }
+      }
+      if (!fn.ellipsis) {
+        try {
+          operate.checkUnexpected(set, matched, info);
+        } catch (error) {
+          throw located(error, unit, fn.at);
+        }
+      }
+      return body(frame);
+    };
+  }
+
+  /** How to read a variable. */
+  private read({ up, slot }: Place, level: Level): Lazy {
+    const { hops, index } = frameIndex(up, slot, level);
+    switch (hops) {
+      case 0:
+        return (frame) => frame[index] as Value;
+      case 1:
+        return (frame) => (frame[0] as Frame)[index] as Value;
+      case 2:
+        return (frame) => ((frame[0] as Frame)[0] as Frame)[index] as Value;
+      case 3:
+        return (frame) => (((frame[0] as Frame)[0] as Frame)[0] as Frame)[index] as Value;
+      default:
+        return (frame) => {
+          let at = frame;
+          for (let i = 0; i < hops; i++) at = at[0] as Frame;
+          return at[index] as Value;
+        };
+    }
+  }
+
+  /** An instruction whose result is stored. */
+  private lazy(node: Node, level: Level): Lazy {
+    switch (node.op) {
+      case "local":
+        return this.read(node.place, level);
+      case "thunk": {
+        const code = this.thunk(node.fn, level);
+        return (frame) => new Thunk(code, frame);
+      }
+      case "global": {
+        const value = this.unit.globals.get(node.name) as Value;
+        return () => value;
+      }
+      case "eager":
+        return this.eager(node, level);
+      default:
+        return this.strict(node, level);
+    }
+  }
+
+  private strict(node: Node, level: Level): Strict {
+    const { unit } = this;
+    switch (node.op) {
+      case "const": {
+        const value = unit.constant(node.value);
+        return () => value;
+      }
+      case "force":
+        return this.force(node.of, level);
+      case "lambda":
+        return this.lambda(node.fn, level) as Strict;
+      case "position":
+        return () => unit.positionSet(node.at);
+      case "ambient": {
+        const key = symbol(node.name);
+        return () => operate.select(unit.ambient, key);
+      }
+      case "let":
+        return this.letBindings(node, level);
+      case "overrides":
+        return this.overrides(node, level);
+      case "call":
+        return this.call(node, level);
+      case "select":
+        return this.select(node, level);
+      case "has":
+        return this.has(node, level);
+      case "attrs":
+        return this.attrs(node, level);
+      case "list": {
+        const items = node.items.map((item) => this.lazy(item, level));
+        return (frame) => items.map((item) => item(frame));
+      }
+      case "with": {
+        const sets = node.scopes.map((place) => this.read(place, level));
+        const key = symbol(node.name);
+        return (frame) => {
+          try {
+            return operate.lookupWith(
+              sets.map((set) => set(frame)),
+              key,
+            );
+          } catch (error) {
+            throw located(error, unit, node.at);
+          }
+        };
+      }
+      case "if": {
+        const condition = this.condition(node.condition, level);
+        const yes = this.strict(node.yes, level);
+        const no = this.strict(node.no, level);
+        return (frame) => (condition(frame) ? yes(frame) : no(frame));
+      }
+      case "assert": {
+        const condition = this.condition(node.condition, level);
+        const body = this.strict(node.body, level);
+        return (frame) => {
+          if (!condition(frame)) {
+            try {
+              operate.assertionFailed(node.text);
+            } catch (error) {
+              throw located(error, unit, node.at);
+            }
+          }
+          return body(frame);
+        };
+      }
+      case "not": {
+        const of = this.condition(node.of, level);
+        return (frame) => !of(frame);
+      }
+      case "and":
+      case "or":
+      case "implies":
+      case "equal":
+      case "differ":
+        return this.logic(node, level);
+      case "interpolate": {
+        const parts = node.parts.map((part) => this.strict(part, level));
+        return this.placed(node.at, (frame) =>
+          interpolate(
+            unit.rt,
+            parts.map((part) => part(frame)),
+          ),
+        );
+      }
+      case "append": {
+        const base = this.strict(node.base, level);
+        const parts = node.parts.map((part) => this.strict(part, level));
+        return this.placed(node.at, (frame) =>
+          appendToPath(
+            unit.rt,
+            base(frame) as NixPath,
+            parts.map((part) => part(frame)),
+          ),
+        );
+      }
+      case "local":
+      case "thunk":
+      case "global":
+      case "eager": {
+        const value = this.lazy(node, level);
+        return (frame) => force(value(frame));
+      }
+      default:
+        return this.binary(node, level);
+    }
+  }
+
+  /** Runs `code`; errors from it that have no place get this one. */
+  private placed(at: number, code: Strict): Strict {
+    const { unit } = this;
+    return (frame) => {
+      try {
+        return code(frame);
+      } catch (error) {
+        throw located(error, unit, at);
+      }
+    };
+  }
+
+  private force(of: Node, level: Level): Strict {
+    const value = this.lazy(of, level);
+    return (frame) => {
+      const v = value(frame);
+      return v instanceof Thunk ? v.force() : v;
+    };
+  }
+
+  private condition(node: Node, level: Level): (frame: Frame) => boolean {
+    const value = this.strict(node, level);
+    return (frame) => {
+      const v = value(frame);
+      return typeof v === "boolean" ? v : operate.bool(v);
+    };
+  }
+
+  private logic(node: LogicNode, level: Level): Strict {
+    if (node.op === "equal" || node.op === "differ") {
+      const left = this.strict(node.left, level);
+      const right = this.strict(node.right, level);
+      if (node.op === "equal") return (frame) => equalValues(left(frame), right(frame));
+      return (frame) => !equalValues(left(frame), right(frame));
+    }
+    const left = this.condition(node.left, level);
+    const right = this.condition(node.right, level);
+    if (node.op === "and") return (frame) => left(frame) && right(frame);
+    if (node.op === "or") return (frame) => left(frame) || right(frame);
+    return (frame) => !left(frame) || right(frame);
+  }
+
+  private binary(node: Extract<Node, { left: Node; right: Node; at: number }>, level: Level): Strict {
+    const left = this.strict(node.left, level);
+    const right = this.strict(node.right, level);
+    const slow = this.operation(node.op);
+    const { unit } = this;
+    const { at } = node;
+    const apply = (a: Whnf, b: Whnf): Whnf => {
+      try {
+        return slow(a, b);
+      } catch (error) {
+        throw located(error, unit, at);
+      }
+    };
+    switch (node.op) {
+      case "less":
+        return (frame) => {
+          const a = left(frame);
+          const b = right(frame);
+          return typeof a === "number" && typeof b === "number" ? a < b : apply(a, b);
+        };
+      case "add":
+        return (frame) => {
+          const a = left(frame);
+          const b = right(frame);
+          if (typeof a === "number" && typeof b === "number") {
+            const sum = a + b;
+            if (sum <= Number.MAX_SAFE_INTEGER && sum >= Number.MIN_SAFE_INTEGER) return sum;
+          } else if (typeof a === "string" && typeof b === "string") return a + b;
+          return apply(a, b);
+        };
+      case "sub":
+        return (frame) => {
+          const a = left(frame);
+          const b = right(frame);
+          if (typeof a === "number" && typeof b === "number") {
+            const difference = a - b;
+            if (difference <= Number.MAX_SAFE_INTEGER && difference >= Number.MIN_SAFE_INTEGER) return difference;
+          }
+          return apply(a, b);
+        };
+      default:
+        return (frame) => apply(left(frame), right(frame));
+    }
+  }
+
+  private operation(op: string): (a: Whnf, b: Whnf) => Whnf {
+    switch (op) {
+      case "less":
+        return operate.less;
+      case "add":
+        return (a, b) => addValues(this.unit.rt, a, b);
+      case "sub":
+        return operate.sub;
+      case "mul":
+        return operate.mul;
+      case "div":
+        return operate.div;
+      case "update":
+        return operate.update;
+      default:
+        return operate.concat;
+    }
+  }
+
+  private eager(node: Extract<Node, { op: "eager" }>, level: Level): Lazy {
+    const left = this.lazy(node.sum.left, level);
+    const right = this.lazy(node.sum.right, level);
+    const otherwise = this.lazy(node.otherwise, level);
+    const { op } = node.sum;
+    return (frame) => {
+      const a = peek(left(frame));
+      const b = peek(right(frame));
+      if (typeof a === "number" && typeof b === "number") {
+        const result = op === "add" ? a + b : op === "sub" ? a - b : a * b + 0;
+        if (result <= Number.MAX_SAFE_INTEGER && result >= Number.MIN_SAFE_INTEGER) return result;
+      }
+      return otherwise(frame);
+    };
+  }
+
+  private letBindings(node: Extract<Node, { op: "let" }>, level: Level): Strict {
+    const body = this.strict(node.body, level);
+    const values = node.bindings.map((binding) => this.lazy(binding.value, level));
+    const slots = node.bindings.map((binding) => binding.slot + 1);
+    if (values.length === 1) {
+      const value = values[0] as Lazy;
+      const slot = slots[0] as number;
+      return (frame) => {
+        frame[slot] = value(frame);
+        return body(frame);
+      };
+    }
+    return (frame) => {
+      for (let i = 0; i < values.length; i++) frame[slots[i] as number] = (values[i] as Lazy)(frame);
+      return body(frame);
+    };
+  }
+
+  private overrides(node: Extract<Node, { op: "overrides" }>, level: Level): Strict {
+    const body = this.strict(node.body, level);
+    const from = node.from + 1;
+    const renames = node.renames.map(({ name, slot }) => ({ key: symbol(name), slot: slot + 1 }));
+    return (frame) => {
+      const set = operate.overrideSet(frame[from] as Value);
+      for (const { key, slot } of renames) {
+        const value = set.get(key);
+        if (value !== undefined) frame[slot] = value;
+      }
+      return operate.update(body(frame), set);
+    };
+  }
+
+  private call(node: Extract<Node, { op: "call" }>, level: Level): Strict {
+    const callee = this.strict(node.callee, level);
+    const args = node.args.map((arg) => this.lazy(arg, level));
+    const { unit } = this;
+    const { at } = node;
+    if (args.length === 1) {
+      const argument = args[0] as Lazy;
+      return (frame) => {
+        const f = callee(frame);
+        try {
+          return f instanceof Lambda ? f.code(argument(frame), f.env) : call1(f, argument(frame));
+        } catch (error) {
+          throw calling(error, f, unit, at);
+        }
+      };
+    }
+    if (args.length === 2) {
+      const first = args[0] as Lazy;
+      const second = args[1] as Lazy;
+      return (frame) => {
+        const f = callee(frame);
+        try {
+          return call2(f, first(frame), second(frame));
+        } catch (error) {
+          throw calling(error, f, unit, at);
+        }
+      };
+    }
+    return (frame) => {
+      const f = callee(frame);
+      try {
+        return callMany(
+          f,
+          args.map((arg) => arg(frame)),
+        );
+      } catch (error) {
+        throw calling(error, f, unit, at);
+      }
+    };
+  }
+
+  private keys(path: readonly (string | Node)[], level: Level): ((frame: Frame) => Sym)[] {
+    return path.map((step) => {
+      if (typeof step === "string") {
+        const key = symbol(step);
+        return () => key;
+      }
+      const name = this.strict(step, level);
+      return (frame) => operate.attrName(name(frame));
+    });
+  }
+
+  private select(node: Extract<Node, { op: "select" }>, level: Level): Strict {
+    const of = this.strict(node.of, level);
+    const { unit } = this;
+    const { at } = node;
+    const step = (subject: Whnf, key: Sym): Whnf => {
+      const value = subject instanceof Attrs ? subject.get(key) : undefined;
+      if (value === undefined) throw located(operate.noAttribute(subject, key), unit, at);
+      return value instanceof Thunk ? value.force() : value;
+    };
+    if (node.fallback === undefined) {
+      const [only] = node.path;
+      if (node.path.length === 1 && typeof only === "string") {
+        const key = symbol(only);
+        return (frame) => step(of(frame), key);
+      }
+      const keys = this.keys(node.path, level);
+      return (frame) => {
+        let subject = of(frame);
+        for (const key of keys) subject = step(subject, key(frame));
+        return subject;
+      };
+    }
+    const keys = this.keys(node.path, level);
+    const fallback = this.strict(node.fallback, level);
+    return (frame) => {
+      let subject = of(frame);
+      for (const key of keys) {
+        const value = operate.lookup(subject, key(frame));
+        if (value === undefined) return fallback(frame);
+        subject = force(value);
+      }
+      return subject;
+    };
+  }
+
+  private has(node: Extract<Node, { op: "has" }>, level: Level): Strict {
+    const of = this.strict(node.of, level);
+    const keys = this.keys(node.path, level);
+    const last = keys.length - 1;
+    return (frame) => {
+      let subject = of(frame);
+      for (let i = 0; i < last; i++) {
+        const value = operate.lookup(subject, (keys[i] as (frame: Frame) => Sym)(frame));
+        if (value === undefined) return false;
+        subject = force(value);
+      }
+      return operate.hasAttr(subject, (keys[last] as (frame: Frame) => Sym)(frame));
+    };
+  }
+
+  private attrs(node: Extract<Node, { op: "attrs" }>, level: Level): Strict {
+    const { unit } = this;
+    const shape = internShape(node.names.map(symbol));
+    const values = node.values.map((value) => this.lazy(value, level));
+    const positions = new SlotPositions(shape, node.offsets, unit);
+    const build: (frame: Frame) => Attrs =
+      values.length === 0
+        ? () => EMPTY_ATTRS
+        : (frame) =>
+            new Attrs(
+              shape,
+              values.map((value) => value(frame)),
+              null,
+              positions,
+            );
+    if (node.dynamics.length === 0) return build;
+    const names = node.dynamics.map((dynamic) => this.strict(dynamic.name, level));
+    const dynamics = node.dynamics.map((dynamic) => this.lazy(dynamic.value, level));
+    const positionsOf = (of: Shape, taken: readonly number[]): Positions =>
+      new SlotPositions(
+        of,
+        taken.map((i) => (node.dynamics[i] as { at: number }).at),
+        unit,
+      );
+    return this.placed(node.dynamics[0]?.at ?? 0, (frame) =>
+      operate.addDynamic(
+        build(frame),
+        names.map((name) => name(frame)),
+        dynamics.map((value) => value(frame)),
+        positionsOf,
+      ),
+    );
+  }
+}
+
+function frameIndex(up: number, slot: number, level: Level): { hops: number; index: number } {
+  let hops = 0;
+  let at = level;
+  for (let i = 0; i < up; i++) {
+    if (at.fn.captured.length > 0) hops++;
+    at = at.outer as Level;
+  }
+  return { hops, index: slot + 1 };
+}
+
+function newFrame(outer: Frame, size: number): Frame {
+  switch (size) {
+    case 1:
+      return [outer, undefined];
+    case 2:
+      return [outer, undefined, undefined];
+    case 3:
+      return [outer, undefined, undefined, undefined];
+    case 4:
+      return [outer, undefined, undefined, undefined, undefined];
+    default: {
+      const frame: Frame = [outer, undefined, undefined, undefined, undefined, undefined];
+      for (let i = 5; i < size; i++) frame.push(undefined);
+      return frame;
+    }
+  }
+}

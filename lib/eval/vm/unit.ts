@@ -1,0 +1,107 @@
+// Units: a compiled file or expression bound to the evaluator that runs it.
+
+import type { ErrorPlace } from "../error.ts";
+import type { Constant, Fn } from "../ir/program.ts";
+import { type Source, SourceOrigin } from "../source.ts";
+import { PathBase } from "../syntax/ast.ts";
+import { type AttrPosition, Attrs, attrsFromPairs, EMPTY_ATTRS, type PositionSource } from "../value/attrs.ts";
+import type { FormalInfo, LambdaInfo } from "../value/function.ts";
+import { NixFloat } from "../value/number.ts";
+import { symbol } from "../value/symbol.ts";
+import { NixPath, type Value, type Whnf } from "../value/value.ts";
+import { canonicalPath } from "./path-text.ts";
+import type { Runtime } from "./runtime.ts";
+
+/** What the code of a unit refers to. */
+export class Unit implements PositionSource {
+  readonly rt: Runtime;
+  readonly source: Source;
+  readonly globals: ReadonlyMap<string, Value>;
+  /** The set given to scopedImport; empty otherwise. */
+  readonly ambient: Attrs;
+
+  constructor(rt: Runtime, source: Source, globals: ReadonlyMap<string, Value>, ambient: Attrs = EMPTY_ATTRS) {
+    this.rt = rt;
+    this.source = source;
+    this.globals = globals;
+    this.ambient = ambient;
+  }
+
+  position(offset: number): AttrPosition {
+    const { line, column } = this.source.position(offset);
+    return { file: this.source.name, line, column };
+  }
+
+  place(offset: number): ErrorPlace {
+    return { source: this.source, offset };
+  }
+
+  /** The value of a constant. */
+  constant(constant: Constant): Whnf {
+    if (typeof constant !== "object" || constant === null) return constant;
+    if ("float" in constant) return new NixFloat(constant.float);
+    return new NixPath(this.absolute(constant.path, constant.base, constant.open));
+  }
+
+  /** A path literal made absolute and canonical; `open` keeps a slash at its end. */
+  absolute(text: string, base: PathBase, open: boolean): string {
+    let path = text;
+    if (base === PathBase.Relative) path = `${this.source.directory}/${text}`;
+    else if (base === PathBase.Home) path = `${this.rt.io.variable("HOME") ?? ""}/${text}`;
+    const canonical = canonicalPath(path);
+    return open && text.endsWith("/") ? `${canonical}/` : canonical;
+  }
+
+  /** `__curPos`. */
+  positionSet(offset: number): Attrs {
+    return positionAttrs(this.position(offset));
+  }
+}
+
+const FILE = symbol("file");
+const LINE = symbol("line");
+const COLUMN = symbol("column");
+
+/** A position as Nix code sees it. */
+export function positionAttrs(at: AttrPosition): Attrs {
+  return attrsFromPairs([COLUMN, FILE, LINE], [at.column, at.file, at.line]);
+}
+
+/** Whether a source is a file, whose positions mean something to a program. */
+export function isFile(source: Source): boolean {
+  return source.origin === SourceOrigin.File;
+}
+
+/** The unchanging part of a lambda's closures. */
+export function lambdaInfo(fn: Fn, unit: Unit): LambdaInfo {
+  const formals: FormalInfo[] | null =
+    fn.formals === undefined
+      ? null
+      : fn.formals.map((formal) => ({
+          key: symbol(formal.name),
+          name: formal.name,
+          hasDefault: formal.fallback !== undefined,
+          offset: formal.at,
+        }));
+  return {
+    name: fn.name,
+    param: fn.param,
+    formals,
+    ellipsis: fn.ellipsis,
+    offset: fn.at,
+    position: (offset) => unit.position(offset),
+  };
+}
+
+/** The unchanging part of the function that `a: b: …` yields for its first argument. */
+export function innerInfo(fn: Fn, unit: Unit): LambdaInfo {
+  const inner = fn.inner as { param: string; at: number };
+  return {
+    name: fn.name,
+    param: inner.param,
+    formals: null,
+    ellipsis: false,
+    offset: inner.at,
+    position: (offset) => unit.position(offset),
+  };
+}
