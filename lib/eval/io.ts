@@ -14,6 +14,8 @@ export interface EvalIO {
   readFile(path: string): string;
   /** The entries of a directory, in any order. */
   readDirectory(path: string): readonly (readonly [name: string, type: FileType])[];
+  /** The target of a symlink, as it is stored. */
+  readLink(path: string): string;
   /** The path with all symlinks resolved; a path that does not exist is returned as it is. */
   realPath(path: string): string;
   /** An environment variable. */

@@ -5,6 +5,7 @@
 // Sugar that Nix defines by names (`a - b` is `__sub a b`, `<x>` is `__findFile __nixPath "x"`) resolves those names
 // first; only when nothing shadows them does the instruction stand for the built-in function.
 
+import { unreachable } from "../../base/error.ts";
 import { EvalError } from "../error.ts";
 import type { Binding as SlotBinding, BinaryNode, DynamicAttr, Fn, Node, Program, ThunkNode } from "../ir/program.ts";
 import {
@@ -145,6 +146,8 @@ class Lowering {
         return this.unary(expr.op, expr.operand, expr.start, fn, scope);
       case Kind.Binary:
         return this.binary(expr, fn, scope);
+      default:
+        return unreachable(expr);
     }
   }
 
@@ -237,7 +240,9 @@ class Lowering {
   }
 
   private isGlobal(name: string, scope: Scope | null): boolean {
-    return resolve(scope, name).kind !== "variable" && !this.options.ambient.has(name) && this.options.globals.has(name);
+    return (
+      resolve(scope, name).kind !== "variable" && !this.options.ambient.has(name) && this.options.globals.has(name)
+    );
   }
 
   private path(expr: PathExpr, fn: OpenFn, scope: Scope | null): Node {
@@ -309,6 +314,8 @@ class Lowering {
         return { op: "div", left, right, at };
       case BinaryOp.Concat:
         return { op: "concat", left, right, at };
+      default:
+        return unreachable(expr.op);
     }
   }
 
@@ -399,12 +406,15 @@ class Lowering {
 
   private bindScope(expr: AttrSetExpr, fn: OpenFn, outer: Scope | null, inner: OpenScope): SlotBinding[] {
     const bindings = this.bindSources(expr, fn, inner.scope, inner);
+    const overridden = inner.variables.has("__overrides");
     for (const binding of expr.bindings) {
       const variable = inner.variables.get(binding.name) as Variable;
       const scope = binding.kind === BindingKind.Inherited ? outer : inner.scope;
       bindings.push({ slot: variable.slot, value: this.lazy(binding.value, fn, scope, binding.name) });
-      variable.ready = true;
+      // What __overrides replaces must not have been copied into another variable before.
+      variable.ready = !overridden;
     }
+    for (const variable of inner.variables.values()) variable.ready = true;
     return bindings;
   }
 
@@ -446,8 +456,7 @@ class Lowering {
     const formals = fn.fn.formals as { name: string; slot: number; at: number; fallback: Node | undefined }[];
     items.forEach((formal, i) => {
       const variable = variables[i] as Variable;
-      const fallback =
-        formal.fallback === undefined ? undefined : this.lazy(formal.fallback, fn, inner, formal.name);
+      const fallback = formal.fallback === undefined ? undefined : this.lazy(formal.fallback, fn, inner, formal.name);
       variable.ready = true;
       formals.push({ name: formal.name, slot: variable.slot, at: formal.start, fallback });
     });
@@ -505,7 +514,7 @@ function openLambda(expr: LambdaExpr, name: string, outer: OpenFn): OpenFn {
     formals: expr.formals === undefined ? undefined : [],
     ellipsis: expr.formals?.ellipsis ?? false,
     param: expr.param ?? "",
-    inner: both ? { param: (nested as LambdaExpr).param as string, at: nested.start } : undefined,
+    inner: both ? { param: nested.param ?? "", at: nested.start } : undefined,
     body: NO_BODY,
   };
   return { fn, outer, depth: outer.depth + 1 };

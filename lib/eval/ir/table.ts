@@ -3,6 +3,11 @@
 // The printer, the serialiser and the documentation read this table; the types of program.ts and the two back ends
 // must agree with it (a test compares them).
 
+import type { Node } from "./program.ts";
+
+/** The name of an instruction. */
+export type Op = Node["op"];
+
 /**
  * Kinds of operands: `node` a nested instruction, `node?` one that may be absent, `nodes` a list, `function` a nested
  * function, `constant` a constant value, `name`/`names` attribute names, `path` a list of names and nodes, `slot` a
@@ -38,7 +43,7 @@ export interface Instruction {
 }
 
 /** All instructions. */
-export const INSTRUCTIONS = {
+export const INSTRUCTIONS: Readonly<Record<Op, Instruction>> = {
   const: { operands: { value: "constant" }, immediate: true, meaning: "a constant" },
   global: { operands: { name: "name" }, immediate: true, meaning: "a global name: a built-in function or constant" },
   ambient: { operands: { name: "name" }, meaning: "a name of the set given to scopedImport" },
@@ -97,7 +102,4 @@ export const INSTRUCTIONS = {
     operands: { base: "node", parts: "nodes", at: "number" },
     meaning: "the path `base` with the parts appended, canonical",
   },
-} as const satisfies Record<string, Instruction>;
-
-/** The name of an instruction. */
-export type Op = keyof typeof INSTRUCTIONS;
+};

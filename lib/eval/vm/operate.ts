@@ -175,7 +175,12 @@ export function checkUnexpected(set: Attrs, matched: number, info: LambdaInfo): 
   throw new EvalError(
     "ERR_EVAL_CALL",
     `${functionName(info)} called with unexpected argument '${symbolName(unexpected)}'`,
-    { notes: suggestions(symbolName(unexpected), formals.map((formal) => formal.name)) },
+    {
+      notes: suggestions(
+        symbolName(unexpected),
+        formals.map((formal) => formal.name),
+      ),
+    },
   );
 }
 
@@ -187,7 +192,6 @@ export function missingArgument(info: LambdaInfo, name: string): never {
 function functionName(info: LambdaInfo): string {
   return info.name === "" ? "function 'anonymous lambda'" : `function '${info.name}'`;
 }
-
 
 function suggestions(name: string, candidates: Iterable<string>): string[] {
   const found = suggestNames(name, candidates);

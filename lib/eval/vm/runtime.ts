@@ -25,6 +25,10 @@ export interface EvalSettings {
   readonly storeDir: string;
   readonly nixVersion: string;
   readonly searchPath: readonly SearchPathEntry[];
+  /** Whether `traceVerbose` shows anything. */
+  readonly traceVerbose: boolean;
+  /** Whether `warn` fails. */
+  readonly abortOnWarn: boolean;
 }
 
 /** The evaluator as builtins and compiled code see it. */
@@ -40,6 +44,8 @@ export interface Runtime {
   copyPath(path: string): ContextString;
   /** Makes sure that what the context refers to can be read: builds derivations if the embedder can. */
   realise(context: StringContext): void;
+  /** What the text of a file refers to: the store paths that it names, when the file is in the store. */
+  fileContext(path: string, text: string): StringContext;
   /** Checks that reading `path` is allowed; answers the path to be used. */
   readable(path: string): string;
   /** Resolves `<name>` along a search path. */

@@ -1,0 +1,311 @@
+// The evaluator: ties source text, compiled units, built-in functions and the outside world together.
+//
+// An Evaluator owns what must not be shared between evaluations with different settings: the built-in functions
+// (bound to it), the values of imported files, and its access to the outside. Values of one evaluator must not be
+// mixed with those of another.
+
+import { BUILTIN_CONSTANTS, BUILTIN_FAMILIES, GLOBAL_NAMES } from "./builtins/index.ts";
+import type { BuiltinConstant, BuiltinTable } from "./builtins/define.ts";
+import { lower, UndefinedVariable } from "./compile/lower.ts";
+import { type ErrorPlace, EvalError } from "./error.ts";
+import type { EvalIO } from "./io.ts";
+import type { Program } from "./ir/program.ts";
+import type { Observer } from "./observer.ts";
+import { Source } from "./source.ts";
+import { parse } from "./syntax/parser.ts";
+import { type Attrs, attrsFromMap, EMPTY_ATTRS } from "./value/attrs.ts";
+import { PrimOp } from "./value/function.ts";
+import { type ContextString, NO_CONTEXT, type StringContext } from "./value/string.ts";
+import { type Sym, symbol, symbolName } from "./value/symbol.ts";
+import { force, Thunk } from "./value/thunk.ts";
+import type { Value, Whnf } from "./value/value.ts";
+import { compileClosures } from "./vm/closures.ts";
+import { canonicalPath } from "./vm/path-text.ts";
+import type { EvalSettings, Runtime, SearchPathEntry } from "./vm/runtime.ts";
+import { Unit } from "./vm/unit.ts";
+
+/** Turns a program into code that evaluates it; the back ends implement this. */
+export interface Backend {
+  /** `program` makes the intermediate form when the back end needs it: it may have the code already. */
+  load(unit: Unit, program: () => Program, purpose: "file" | "expression"): () => Whnf;
+}
+
+/** Copies paths into a store and builds what strings refer to; the embedder's half of the runtime. */
+export interface StoreAccess {
+  /** Copies a path and answers its store path as a string that refers to it. */
+  copyPath(path: string): ContextString;
+  /** Makes what the context refers to readable; throws `ERR_EVAL_BUILD` when it cannot. */
+  realise(context: StringContext): void;
+  /** What the text of a file in the store refers to. */
+  fileContext?(path: string, text: string): StringContext;
+  /** Makes an entry of the search path that is not a plain path (a URL) one; `undefined` when it cannot be had. */
+  resolveEntry?(entry: string): string | undefined;
+}
+
+/** Options of {@link Evaluator}; everything has a default that touches nothing outside. */
+export interface EvaluatorOptions {
+  readonly io?: EvalIO;
+  readonly settings?: Partial<EvalSettings>;
+  readonly store?: StoreAccess;
+  /** Further built-in functions; those of an equal name replace ours. */
+  readonly builtins?: BuiltinTable;
+  readonly constants?: readonly BuiltinConstant[];
+  /** Further built-in values written in Nix: a name and the text of an expression. */
+  readonly prelude?: Readonly<Record<string, string>>;
+  /** Names, beyond Nix's own, that need no `builtins.` in front. */
+  readonly globals?: readonly string[];
+  /** Files that exist for `<nix/name>` only: name and text. */
+  readonly coreFiles?: Readonly<Record<string, string>>;
+  /** In pure and restricted mode: paths that may be read, with everything below. */
+  readonly allowedPaths?: readonly string[];
+  readonly backend?: Backend;
+  readonly observer?: Observer;
+  /** Shows a trace or warning (text of one char per byte); by default nothing is shown. */
+  readonly onMessage?: (kind: "trace" | "warning", text: string) => void;
+  readonly pipeOperators?: boolean;
+}
+
+const CORE_DIRECTORY = "/__corepkgs__";
+const SYMLINK_LIMIT = 100;
+
+/** The back end that needs nothing: closures. */
+export const CLOSURE_BACKEND: Backend = {
+  load: (unit, program) => compileClosures(program().root, unit),
+};
+
+const NO_IO: EvalIO = {
+  fileType: () => undefined,
+  readFile: (path) => {
+    throw new EvalError("ERR_EVAL_IO", `path '${path}' does not exist`);
+  },
+  readDirectory: (path) => {
+    throw new EvalError("ERR_EVAL_IO", `path '${path}' does not exist`);
+  },
+  readLink: (path) => path,
+  realPath: (path) => path,
+  variable: () => undefined,
+};
+
+/** Evaluates Nix expressions. */
+export class Evaluator implements Runtime {
+  readonly io: EvalIO;
+  readonly settings: EvalSettings;
+  readonly observer: Observer | null;
+  readonly memory: WeakMap<object, unknown> = new WeakMap();
+  readonly builtins: Attrs;
+  private readonly globals: Map<string, Value>;
+  private readonly options: EvaluatorOptions;
+  private readonly backend: Backend;
+  private readonly files = new Map<string, Thunk>();
+  private readonly copies = new Map<string, ContextString>();
+  private readonly entries = new Map<string, string | undefined>();
+
+  constructor(options: EvaluatorOptions = {}) {
+    this.options = options;
+    this.io = options.io ?? NO_IO;
+    this.observer = options.observer ?? null;
+    this.backend = options.backend ?? CLOSURE_BACKEND;
+    this.settings = {
+      pure: false,
+      restricted: false,
+      system: "x86_64-linux",
+      time: Math.floor(Date.now() / 1000),
+      storeDir: "/nix/store",
+      nixVersion: "2.34.8",
+      searchPath: [],
+      traceVerbose: false,
+      abortOnWarn: false,
+      ...options.settings,
+    };
+    const { builtins, globals } = this.bindBuiltins();
+    this.builtins = builtins;
+    this.globals = globals;
+  }
+
+  private bindBuiltins(): { builtins: Attrs; globals: Map<string, Value> } {
+    const set = new Map<Sym, Value>();
+    for (const family of [...BUILTIN_FAMILIES, this.options.builtins ?? []]) {
+      for (const builtin of family) set.set(symbol(builtin.name), new PrimOp(builtin, this));
+    }
+    for (const constant of [...BUILTIN_CONSTANTS, ...(this.options.constants ?? [])]) {
+      const value = constant.value(this);
+      if (value !== undefined) set.set(symbol(constant.name), value);
+    }
+    for (const [name, text] of Object.entries(this.options.prelude ?? {})) {
+      set.set(symbol(name), new Thunk(() => this.run(Source.string(text), "expression"), null));
+    }
+    const names = [...set.keys()].map(symbolName);
+    const self = new Thunk(() => this.builtins, null);
+    set.set(symbol("builtins"), self);
+    const builtins = attrsFromMap(set);
+    const globals = new Map<string, Value>();
+    const unprefixed = new Set([...GLOBAL_NAMES, ...(this.options.globals ?? [])]);
+    for (const name of [...names, "builtins"]) {
+      const value = set.get(symbol(name)) as Value;
+      if (unprefixed.has(name)) globals.set(name, value);
+      else globals.set(`__${name}`, value);
+    }
+    return { builtins, globals };
+  }
+
+  /** Evaluates a source to weak head normal form. */
+  evaluate(source: Source | string): Whnf {
+    const text = typeof source === "string" ? Source.string(source) : source;
+    return this.guard(() => this.run(text, "expression"));
+  }
+
+  /** The value of a file (or of the default.nix of a directory), evaluated once. */
+  evaluateFile(path: string): Whnf {
+    return this.guard(() => this.importFile(canonicalPath(path)));
+  }
+
+  /** Runs what may evaluate; a stack that is too deep becomes an evaluation error. */
+  guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw isStackOverflow(error) ? stackOverflow(error) : error;
+    }
+  }
+
+  /** Parses and compiles a source to its intermediate form. */
+  compile(source: Source, options: { exact?: boolean; ambient?: Attrs } = {}): Program {
+    const parsed = parse(source, { pipeOperators: this.options.pipeOperators ?? false });
+    for (const warning of parsed.warnings) this.warn(warning.message);
+    const ambient = options.ambient ?? EMPTY_ATTRS;
+    try {
+      return lower(parsed.expr, {
+        globals: this.globals,
+        ambient: { has: (name) => ambient !== EMPTY_ATTRS && ambient.has(symbol(name)) },
+        text: source.text,
+        exact: options.exact ?? false,
+      });
+    } catch (error) {
+      if (error instanceof UndefinedVariable) error.place = { source, offset: error.at } satisfies ErrorPlace;
+      throw error;
+    }
+  }
+
+  private warn(message: string): void {
+    this.options.onMessage?.("warning", message);
+  }
+
+  private run(source: Source, purpose: "file" | "expression"): Whnf {
+    const unit = new Unit(this, source, this.globals);
+    return this.backend.load(unit, () => this.compile(source, { exact: purpose === "expression" }), purpose)();
+  }
+
+  importFile(path: string): Whnf {
+    const file = this.resolveImport(path);
+    let value = this.files.get(file);
+    if (value === undefined) {
+      value = new Thunk(() => this.run(this.readSource(file), "file"), null);
+      this.files.set(file, value);
+    }
+    return force(value);
+  }
+
+  importScoped(scope: Attrs, path: string): Whnf {
+    const source = this.readSource(this.resolveImport(path));
+    const unit = new Unit(this, source, this.globals, scope);
+    return compileClosures(this.compile(source, { ambient: scope }).root, unit)();
+  }
+
+  private readSource(file: string): Source {
+    if (file.startsWith(`${CORE_DIRECTORY}/`)) {
+      const text = this.options.coreFiles?.[file.slice(CORE_DIRECTORY.length + 1)];
+      if (text !== undefined) return Source.file(file, text);
+    }
+    return Source.file(file, this.io.readFile(file));
+  }
+
+  /** The file that importing a path means: symlinks at its end followed, directories replaced by their default.nix. */
+  private resolveImport(path: string): string {
+    if (path.startsWith(`${CORE_DIRECTORY}/`)) return path;
+    let file = this.readable(path);
+    let type = this.io.fileType(file);
+    for (let i = 0; type === "symlink" && i < SYMLINK_LIMIT; i++) {
+      const target = this.io.readLink(file);
+      file = canonicalPath(target.startsWith("/") ? target : `${file.slice(0, file.lastIndexOf("/") + 1)}${target}`);
+      type = this.io.fileType(this.readable(file));
+    }
+    return type === "directory" ? canonicalPath(`${file}/default.nix`) : file;
+  }
+
+  copyPath(path: string): ContextString {
+    let copied = this.copies.get(path);
+    if (copied === undefined) {
+      const { store } = this.options;
+      if (store === undefined) {
+        throw new EvalError("ERR_EVAL_STORE", `cannot copy '${path}' to the store: this evaluator has no store`);
+      }
+      copied = store.copyPath(this.readable(path));
+      this.copies.set(path, copied);
+    }
+    return copied;
+  }
+
+  realise(context: StringContext): void {
+    if (this.options.store !== undefined) this.options.store.realise(context);
+    else {
+      const built = [...context].find((element) => !element.startsWith("/"));
+      if (built === undefined) return;
+      throw new EvalError("ERR_EVAL_BUILD", `cannot build '${built}': this evaluator has no store`);
+    }
+  }
+
+  fileContext(path: string, text: string): StringContext {
+    return this.options.store?.fileContext?.(path, text) ?? NO_CONTEXT;
+  }
+
+  readable(path: string): string {
+    const { pure, restricted, searchPath } = this.settings;
+    if (!pure && !restricted) return path;
+    const allowed = [...(this.options.allowedPaths ?? []), ...(pure ? [] : searchPath.map((entry) => entry.path))];
+    if (allowed.some((root) => path === root || path.startsWith(root.endsWith("/") ? root : `${root}/`))) return path;
+    const mode = pure ? "pure evaluation mode (use '--impure' to override)" : "restricted mode";
+    throw new EvalError("ERR_EVAL_RESTRICTED", `access to absolute path '${path}' is forbidden in ${mode}`);
+  }
+
+  findFile(entries: readonly SearchPathEntry[], name: string): string {
+    for (const { prefix, path } of entries) {
+      let rest: string;
+      if (prefix === "") rest = `/${name}`;
+      else if (name === prefix) rest = "";
+      else if (name.startsWith(`${prefix}/`)) rest = name.slice(prefix.length);
+      else continue;
+      const root = this.resolveEntry(path);
+      if (root === undefined) continue;
+      const candidate = canonicalPath(root + rest);
+      if (this.io.fileType(candidate) !== undefined) return this.readable(candidate);
+    }
+    if (name.startsWith("nix/") && this.options.coreFiles?.[name.slice(4)] !== undefined) {
+      return `${CORE_DIRECTORY}/${name.slice(4)}`;
+    }
+    const advice = this.settings.pure
+      ? `cannot look up '<${name}>' in pure evaluation mode (use '--impure' to override)`
+      : `file '${name}' was not found in the Nix search path (add it using $NIX_PATH or -I)`;
+    throw new EvalError("ERR_EVAL_SEARCH_PATH", advice);
+  }
+
+  private resolveEntry(path: string): string | undefined {
+    if (path.startsWith("/")) return path;
+    if (!this.entries.has(path)) this.entries.set(path, this.options.store?.resolveEntry?.(path));
+    return this.entries.get(path);
+  }
+
+  message(kind: "trace" | "warning", text: string): void {
+    this.options.onMessage?.(kind, text);
+  }
+}
+
+function isStackOverflow(error: unknown): error is RangeError {
+  return error instanceof RangeError && error.message.includes("call stack");
+}
+
+function stackOverflow(cause: RangeError): EvalError {
+  return new EvalError("ERR_EVAL_STACK_OVERFLOW", "stack overflow; max-call-depth exceeded", {
+    cause,
+    notes: ["calls are nested too deeply; a function may be calling itself without end"],
+  });
+}
