@@ -33,7 +33,7 @@ describe("programs", () => {
     ["(a: b: c: [ a b c ]) 1 2 3", "[ 1 2 3 ]"],
     ['builtins.tryEval (throw "a")', "{ success = false; value = false; }"],
     ["builtins.tryEval (assert false; 1)", "{ success = false; value = false; }"],
-    ["let f = x: x; in [ [ f ] == [ f ] (f == f) ]", "[ true false ]"],
+    ["let f = x: x; in [ ([ f ] == [ f ]) (f == f) ]", "[ true false ]"],
     ["let { a = 1; body = a; }", "1"],
     ["{ __functor = self: x: x + 1; } 1", "2"],
     ["let x = x; in x", "ERR_EVAL_INFINITE_RECURSION"],

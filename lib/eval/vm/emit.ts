@@ -1,0 +1,741 @@
+// The JavaScript back end, first half: writes instructions as JavaScript text.
+//
+// Every function of the program becomes a function at the top of one big wrapper, so none of them is made anew while
+// the program runs: `function t7(e)` for a thunk, `function l7(v0,e)` for a lambda, where `e` is the frame of the
+// enclosing function. A variable that nested functions use lives in its function's frame, an array whose entry 0 is
+// the enclosing frame; all variables are JavaScript locals besides. Functions without captured variables have no
+// frame, and functions of which only parameters are captured make theirs when it is first needed.
+//
+// Safety: text of the source gets into the output only through `literal` (string constants) and as numbers. Names
+// are referred to by index into tables that travel beside the text as data.
+//
+// Places: an operation that can fail is preceded by a line break, and `lines[n]` is the offset in the Nix source of
+// what stands in line n. That is how a JavaScript stack trace becomes a Nix trace at no cost while all goes well.
+
+import { AssertionError } from "../../base/error.ts";
+import type { BinaryNode, Constant, Fn, FormalSlot, Node, PathConstant, Place } from "../ir/program.ts";
+
+/** One lambda of the source. */
+export interface InfoEntry {
+  readonly name: string;
+  readonly param: string;
+  readonly formals: readonly (readonly [name: number, hasDefault: 0 | 1, at: number])[] | null;
+  readonly ellipsis: boolean;
+  readonly at: number;
+}
+
+/** What travels beside the text; plain data, nothing of it tied to this process. */
+export interface EmittedTables {
+  /** Attribute names, referred to as `y<n>`. */
+  readonly names: readonly string[];
+  /** Shapes of set literals as indices into `names`, `h<n>`. */
+  readonly shapes: readonly (readonly number[])[];
+  /** Offsets of the attributes of set literals, with the index of their shape (-1: dynamic attributes), `P[n]`. */
+  readonly positions: readonly (readonly [shape: number, ...offsets: number[]])[];
+  /** Lambdas, `I[n]`. */
+  readonly infos: readonly InfoEntry[];
+  /** Global names, `g<n>`. */
+  readonly globals: readonly string[];
+  /** Floats and paths, `K[n]`. */
+  readonly constants: readonly (number | PathConstant)[];
+  /** By line of the text: the offset in the source, or -1. */
+  readonly lines: readonly number[];
+}
+
+/** A program as JavaScript. */
+export interface Emitted {
+  /** An expression: a function of (runtime operations, linked tables) that answers the root's code. */
+  readonly text: string;
+  readonly tables: EmittedTables;
+}
+
+/** Writes a program as JavaScript. */
+export function emitProgram(root: Fn): Emitted {
+  return new Emitter().program(root);
+}
+
+const MAX = "9007199254740991";
+const MARK = "\u0001";
+const MARK_END = "\u0002";
+
+/** A string constant as JavaScript text: the only way for text of the source into the output. */
+export function literal(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u007f-\uffff]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** A function being written. */
+interface Level {
+  readonly fn: Fn;
+  readonly outer: Level | null;
+  readonly framed: boolean;
+  /** The frame holds only parameters and is made when it is first needed. */
+  readonly lateFrame: boolean;
+  /** By slot: the index in the frame. */
+  readonly index: readonly number[];
+  /** Slots known to hold weak head normal forms here. */
+  known: Set<number>;
+  temps: number;
+  maxTemps: number;
+}
+
+class Table<T> {
+  readonly items: T[] = [];
+  private readonly known = new Map<string, number>();
+
+  index(key: string, item: T): number {
+    let at = this.known.get(key);
+    if (at === undefined) {
+      at = this.items.length;
+      this.known.set(key, at);
+      this.items.push(item);
+    }
+    return at;
+  }
+}
+
+class Emitter {
+  private readonly functions: string[] = [];
+  private readonly names = new Table<string>();
+  private readonly shapes = new Table<number[]>();
+  private readonly positions: [number, ...number[]][] = [];
+  private readonly infos: InfoEntry[] = [];
+  private readonly globals = new Table<string>();
+  private readonly constants = new Table<number | PathConstant>();
+  private readonly ids = new Map<Fn, number>();
+
+  program(root: Fn): Emitted {
+    const main = this.thunk(root, null);
+    const vars: string[] = [];
+    const tables: [string, number][] = [
+      ["y", this.names.items.length],
+      ["h", this.shapes.items.length],
+      ["g", this.globals.items.length],
+    ];
+    for (const [letter, count] of tables) {
+      for (let i = 0; i < count; i++) vars.push(`${letter}${i}=L.${letter}[${i}]`);
+    }
+    const head = `(function(R,L){"use strict";var {${OPERATIONS.join(",")}}=R,rt=L.rt,I=L.i,P=L.p,K=L.k${vars.map((v) => `,${v}`).join("")};`;
+    const marked = `${head}\n${this.functions.join("\n")}\nreturn ${main};})`;
+    const { text, lines } = resolveMarks(marked);
+    return {
+      text,
+      tables: {
+        names: this.names.items,
+        shapes: this.shapes.items,
+        positions: this.positions,
+        infos: this.infos,
+        globals: this.globals.items,
+        constants: this.constants.items,
+        lines,
+      },
+    };
+  }
+
+  private id(fn: Fn): number {
+    let id = this.ids.get(fn);
+    if (id === undefined) {
+      id = this.ids.size;
+      this.ids.set(fn, id);
+    }
+    return id;
+  }
+
+  private name(name: string): string {
+    return `y${this.names.index(name, name)}`;
+  }
+
+  /** Writes a function without parameters; answers its name. */
+  private thunk(fn: Fn, outer: Level | null): string {
+    const name = `t${this.id(fn)}`;
+    const level = openLevel(fn, outer, 0);
+    const body = this.tail(fn.body, level);
+    this.functions.push(`function ${name}(e){${declarations(level, 0)}${body}}`);
+    return name;
+  }
+
+  /** Writes a lambda; answers the expression that makes its closure. */
+  private lambda(fn: Fn, outer: Level): string {
+    const id = this.id(fn);
+    const params = fn.arity === 2 ? 2 : 1;
+    const level = openLevel(fn, outer, params);
+    const info = this.info(fn.name, fn.param, fn.formals ?? null, fn.ellipsis, fn.at);
+    const prologue = fn.formals === undefined ? "" : this.pattern(fn, fn.formals, level, info);
+    const body = prologue + this.tail(fn.body, level);
+    const env = envOf(outer);
+    if (fn.arity === 2) {
+      const inner = fn.inner as { param: string; at: number };
+      const innerInfo = this.info(fn.name, inner.param, null, false, inner.at);
+      this.functions.push(`function l${id}(v0,v1,e){${declarations(level, 2)}${body}}`);
+      this.functions.push(`function b${id}(v1,p){return l${id}(p[1],v1,p[0])}`);
+      this.functions.push(`function a${id}(v0,e){return new Lambda(b${id},[e,v0],${innerInfo},null)}`);
+      return `new Lambda(a${id},${env},${info},l${id})`;
+    }
+    this.functions.push(`function l${id}(v0,e){${declarations(level, 1)}${body}}`);
+    return `new Lambda(l${id},${env},${info},null)`;
+  }
+
+  private info(
+    name: string,
+    param: string,
+    formals: readonly FormalSlot[] | null,
+    ellipsis: boolean,
+    at: number,
+  ): string {
+    const entries =
+      formals === null
+        ? null
+        : formals.map(
+            (formal) =>
+              [this.names.index(formal.name, formal.name), formal.fallback === undefined ? 0 : 1, formal.at] as const,
+          );
+    this.infos.push({ name, param, formals: entries, ellipsis, at });
+    return `I[${this.infos.length - 1}]`;
+  }
+
+  /** Statements that take the argument of a set pattern apart. */
+  private pattern(fn: Fn, formals: readonly FormalSlot[], level: Level, info: string): string {
+    let out = `${mark(fn.at)}var s=demandPattern(v0,${info}),n=0;`;
+    for (const formal of formals) {
+      const target = `v${formal.slot}`;
+      const fallback =
+        formal.fallback === undefined
+          ? `${mark(fn.at)}missingArgument(${info},${literal(formal.name)})`
+          : this.lazy(formal.fallback, level);
+      const store = level.fn.captured[formal.slot] ? `F[${level.index[formal.slot]}]=${target};` : "";
+      out += `if((${target}=s.get(${this.name(formal.name)}))!==undefined)n++;else ${target}=${fallback};${store}`;
+    }
+    if (!fn.ellipsis) out += `if(n!==s.size)${mark(fn.at)}checkUnexpected(s,n,${info});`;
+    return out;
+  }
+
+  /** Statements that return the value of a node. */
+  private tail(node: Node, level: Level): string {
+    let out = "";
+    let at = node;
+    for (;;) {
+      switch (at.op) {
+        case "let":
+          for (const { slot, value } of at.bindings) out += `${this.store(slot, value, level)};`;
+          at = at.body;
+          continue;
+        case "assert":
+          out += `if(!${this.condition(at.condition, level)})${mark(at.at)}assertionFailed(${literal(at.text)});`;
+          at = at.body;
+          continue;
+        case "if": {
+          const condition = this.condition(at.condition, level);
+          const known = new Set(level.known);
+          out += `if(${condition}){${this.tail(at.yes, level)}}`;
+          level.known = known;
+          at = at.no;
+          continue;
+        }
+        default:
+          // Parentheses, because a line break after `return` would end the statement.
+          return `${out}return(${this.strict(at, level)});`;
+      }
+    }
+  }
+
+  /** Stores a value in a variable; an expression. */
+  private store(slot: number, value: Node, level: Level): string {
+    const text = this.lazy(value, level);
+    if (isImmediate(value)) level.known.add(slot);
+    return level.fn.captured[slot] ? `v${slot}=F[${level.index[slot]}]=${text}` : `v${slot}=${text}`;
+  }
+
+  /** A variable as it is stored. */
+  private read(place: Place, level: Level): string {
+    if (place.up === 0) return `v${place.slot}`;
+    let target = level;
+    for (let i = 0; i < place.up; i++) target = target.outer as Level;
+    return `${frameOf(target, level)}[${target.index[place.slot]}]`;
+  }
+
+  /** An expression whose result is stored. */
+  private lazy(node: Node, level: Level): string {
+    switch (node.op) {
+      case "local":
+        return this.read(node.place, level);
+      case "thunk":
+        return `new Thunk(${this.thunk(node.fn, level)},${envOf(level)})`;
+      case "global":
+        return `g${this.globals.index(node.name, node.name)}`;
+      case "eager":
+        return this.eager(node, level);
+      default:
+        return this.strict(node, level);
+    }
+  }
+
+  /** An expression in weak head normal form. */
+  private strict(node: Node, level: Level): string {
+    switch (node.op) {
+      case "const":
+        return this.constant(node.value);
+      case "force":
+        return this.force(node.of, level);
+      case "lambda":
+        return this.lambda(node.fn, level);
+      case "position":
+        return `L.position(${node.at})`;
+      case "ambient":
+        return `select(L.ambient,${this.name(node.name)})`;
+      case "let": {
+        const stores = node.bindings.map(({ slot, value }) => this.store(slot, value, level));
+        return `(${stores.join(",")},${this.strict(node.body, level)})`;
+      }
+      case "overrides":
+        return this.overrides(node, level);
+      case "call":
+        return this.call(node, level);
+      case "select":
+        return this.select(node, level);
+      case "has":
+        return this.has(node, level);
+      case "attrs":
+        return this.attrs(node, level);
+      case "list":
+        return `[${node.items.map((item) => this.lazy(item, level)).join(",")}]`;
+      case "with": {
+        const sets = node.scopes.map((place) => this.read(place, level));
+        return `${mark(node.at)}lookupWith([${sets.join(",")}],${this.name(node.name)})`;
+      }
+      case "if": {
+        const condition = this.condition(node.condition, level);
+        const yes = this.branch(node.yes, level);
+        return `(${condition}?${yes}:${this.branch(node.no, level)})`;
+      }
+      case "assert": {
+        const condition = this.condition(node.condition, level);
+        return `(${condition}||${mark(node.at)}assertionFailed(${literal(node.text)}),${this.strict(node.body, level)})`;
+      }
+      case "not":
+      case "and":
+      case "or":
+      case "implies":
+      case "equal":
+      case "differ":
+      case "less":
+        return this.condition(node, level);
+      case "interpolate":
+        return `${mark(node.at)}interpolate(rt,[${node.parts.map((part) => this.strict(part, level)).join(",")}])`;
+      case "append": {
+        const parts = node.parts.map((part) => this.strict(part, level));
+        return `${mark(node.at)}append(rt,${this.strict(node.base, level)},[${parts.join(",")}])`;
+      }
+      case "add":
+      case "sub":
+      case "mul":
+        return this.arithmetic(node, level);
+      case "div":
+      case "update":
+      case "concat":
+        return `${mark(node.at)}${node.op}(${this.strict(node.left, level)},${this.strict(node.right, level)})`;
+      default:
+        return `force(${this.lazy(node, level)})`;
+    }
+  }
+
+  /** An operand that may not be evaluated: what it forces is not known afterwards. */
+  private branch(node: Node, level: Level): string {
+    const known = new Set(level.known);
+    const text = this.strict(node, level);
+    level.known = known;
+    return text;
+  }
+
+  private constant(value: Constant): string {
+    switch (typeof value) {
+      case "string":
+        return literal(value);
+      case "bigint":
+        return `${value}n`;
+      case "number":
+      case "boolean":
+        return String(value);
+      default:
+    }
+    if (value === null) return "null";
+    if (typeof value !== "object") throw new AssertionError(`constant of type ${typeof value}`);
+    const item = "float" in value ? value.float : value;
+    const key =
+      typeof item === "number" ? `f${Object.is(item, -0) ? "-0" : item}` : `p${item.base}${item.open}${item.path}`;
+    return `K[${this.constants.index(key, item)}]`;
+  }
+
+  private force(of: Node, level: Level): string {
+    if (of.op === "local" && of.place.up === 0) {
+      const { slot } = of.place;
+      const text = `v${slot}`;
+      if (level.known.has(slot)) return text;
+      level.known.add(slot);
+      return `(${text} instanceof Thunk?${text}=${text}.force():${text})`;
+    }
+    return `force(${this.lazy(of, level)})`;
+  }
+
+  /** An expression that is a JavaScript Boolean. */
+  private condition(node: Node, level: Level): string {
+    switch (node.op) {
+      case "not":
+        return `!${this.condition(node.of, level)}`;
+      case "and": {
+        const left = this.condition(node.left, level);
+        return `(${left}&&${this.conditionBranch(node.right, level)})`;
+      }
+      case "or": {
+        const left = this.condition(node.left, level);
+        return `(${left}||${this.conditionBranch(node.right, level)})`;
+      }
+      case "implies": {
+        const left = this.condition(node.left, level);
+        return `(!${left}||${this.conditionBranch(node.right, level)})`;
+      }
+      case "equal":
+        return this.equal(node.left, node.right, level);
+      case "differ":
+        return `!${this.equal(node.left, node.right, level)}`;
+      case "less":
+        return this.operands(node.left, node.right, level, (a, b, numbers) => {
+          return `(${numbers}?${a}<${b}:${mark(node.at)}less(${a},${b}))`;
+        });
+      case "has":
+        return this.has(node, level);
+      case "const":
+        if (typeof node.value === "boolean") return String(node.value);
+        break;
+      default:
+    }
+    return `${mark(placeOf(node))}bool(${this.strict(node, level)})`;
+  }
+
+  private conditionBranch(node: Node, level: Level): string {
+    const known = new Set(level.known);
+    const text = this.condition(node, level);
+    level.known = known;
+    return text;
+  }
+
+  private equal(left: Node, right: Node, level: Level): string {
+    const constant = right.op === "const" ? right : left.op === "const" ? left : undefined;
+    if (constant !== undefined) {
+      const other = constant === right ? left : right;
+      const { value } = constant;
+      if (value === null || typeof value === "boolean") return `(${this.strict(other, level)}===${value})`;
+      if (typeof value === "string") {
+        const temp = takeTemp(level);
+        const text = this.strict(other, level);
+        level.temps--;
+        const constantText = literal(value);
+        return `((${temp}=${text})===${constantText}||typeof ${temp}==="object"&&equal(${temp},${constantText}))`;
+      }
+    }
+    return `equal(${this.strict(left, level)},${this.strict(right, level)})`;
+  }
+
+  /** Evaluates two operands in order and hands their names, and a test whether both are small integers, to `use`. */
+  private operands(
+    left: Node,
+    right: Node,
+    level: Level,
+    use: (a: string, b: string, numbers: string) => string,
+  ): string {
+    const before = level.temps;
+    const stores: string[] = [];
+    const tests: string[] = [];
+    const name = (node: Node): string => {
+      if (node.op === "const" && typeof node.value === "number") return String(node.value);
+      const text = this.strict(node, level);
+      let operand = text;
+      if (!/^v\d+$/.test(text)) {
+        operand = takeTemp(level);
+        stores.push(`${operand}=${text}`);
+      }
+      tests.push(`typeof ${operand}==="number"`);
+      return operand;
+    };
+    const a = name(left);
+    const b = name(right);
+    const out = use(a, b, tests.length === 0 ? "true" : tests.join("&&"));
+    level.temps = before;
+    return stores.length === 0 ? out : `(${stores.join(",")},${out})`;
+  }
+
+  private arithmetic(node: BinaryNode, level: Level): string {
+    const { op, at, left, right } = node as { op: "add" | "sub" | "mul"; at: number; left: Node; right: Node };
+    const slow = op === "add" ? "add(rt," : `${op}(`;
+    return this.operands(left, right, level, (a, b, numbers) => {
+      const result = takeTemp(level);
+      const sign = op === "add" ? "+" : op === "sub" ? "-" : "*";
+      // `+0` turns the -0 that a product may be into 0.
+      const value = op === "mul" ? `${a}*${b}+0` : `${a}${sign}${b}`;
+      const strings = op === "add" ? `typeof ${a}==="string"&&typeof ${b}==="string"?${a}+${b}:` : "";
+      const test = `${numbers}&&(${result}=${value})<=${MAX}&&${result}>=-${MAX}`;
+      return `(${test}?${result}:${strings}${mark(at)}${slow}${a},${b}))`;
+    });
+  }
+
+  private eager(node: Extract<Node, { op: "eager" }>, level: Level): string {
+    const { op, left, right } = node.sum;
+    const before = level.temps;
+    const tests: string[] = [];
+    const operand = (of: Node): string => {
+      if (of.op === "const" && typeof of.value === "number") return String(of.value);
+      const text = this.lazy(of, level);
+      if (of.op === "local" && of.place.up === 0 && level.known.has(of.place.slot)) {
+        tests.push(`typeof ${text}==="number"`);
+        return text;
+      }
+      const temp = takeTemp(level);
+      tests.push(`typeof(${temp}=peek(${text}))==="number"`);
+      return temp;
+    };
+    const a = operand(left);
+    const b = operand(right);
+    const result = takeTemp(level);
+    const value = op === "mul" ? `${a}*${b}+0` : `${a}${op === "add" ? "+" : "-"}${b}`;
+    const test = [...tests, `(${result}=${value})<=${MAX}`, `${result}>=-${MAX}`].join("&&");
+    const out = `(${test}?${result}:${this.lazy(node.otherwise, level)})`;
+    level.temps = before;
+    return out;
+  }
+
+  private overrides(node: Extract<Node, { op: "overrides" }>, level: Level): string {
+    const temp = takeTemp(level);
+    const moved = takeTemp(level);
+    const steps = [`${temp}=overrideSet(v${node.from})`];
+    for (const { name, slot } of node.renames) {
+      const store = level.fn.captured[slot] ? `v${slot}=F[${level.index[slot]}]=${moved}` : `v${slot}=${moved}`;
+      steps.push(`(${moved}=${temp}.get(${this.name(name)}))!==undefined&&(${store})`);
+      level.known.delete(slot);
+    }
+    steps.push(`update(${this.strict(node.body, level)},${temp})`);
+    level.temps -= 2;
+    return `(${steps.join(",")})`;
+  }
+
+  private call(node: Extract<Node, { op: "call" }>, level: Level): string {
+    const { direct } = node;
+    const at = mark(node.at);
+    if (direct !== undefined && node.args.length >= direct.arity && direct.formals === undefined) {
+      const env = this.directEnv(node.callee, level);
+      if (env !== undefined) {
+        const args = node.args.map((arg) => this.lazy(arg, level));
+        const first = `${at}l${this.id(direct)}(${args.slice(0, direct.arity).join(",")},${env})`;
+        return applyRest(first, args.slice(direct.arity), at);
+      }
+    }
+    const callee = this.strict(node.callee, level);
+    const args = node.args.map((arg) => this.lazy(arg, level));
+    return applyRest(callee, args, at);
+  }
+
+  /** The frame in which the lambda bound to the callee was made, as seen from here. */
+  private directEnv(callee: Node, level: Level): string | undefined {
+    if (callee.op !== "force" || callee.of.op !== "local") return undefined;
+    let owner = level;
+    for (let i = 0; i < callee.of.place.up; i++) owner = owner.outer as Level;
+    if (owner === level) return envOf(level);
+    let target: Level | null = owner;
+    while (target !== null && !target.framed) target = target.outer;
+    return target === null ? "undefined" : frameOf(target, level);
+  }
+
+  private key(step: string | Node, level: Level): string {
+    return typeof step === "string" ? this.name(step) : `${mark(placeOf(step))}attrName(${this.strict(step, level)})`;
+  }
+
+  private select(node: Extract<Node, { op: "select" }>, level: Level): string {
+    let out = this.strict(node.of, level);
+    if (node.fallback === undefined) {
+      for (const step of node.path) out = `${mark(node.at)}select(${out},${this.key(step, level)})`;
+      return out;
+    }
+    const temp = takeTemp(level);
+    const [found, known] = this.walk(out, node.path, temp, level);
+    level.known = known;
+    const text = `(${found}?force(${temp}):${this.branch(node.fallback, level)})`;
+    level.temps--;
+    return text;
+  }
+
+  private has(node: Extract<Node, { op: "has" }>, level: Level): string {
+    const of = this.strict(node.of, level);
+    if (node.path.length === 1) return `hasAttr(${of},${this.key(node.path[0] as string | Node, level)})`;
+    const temp = takeTemp(level);
+    const [found, known] = this.walk(of, node.path, temp, level);
+    level.known = known;
+    level.temps--;
+    return `(${found})`;
+  }
+
+  /** A test whether there is an attribute at the path, which leaves it in `temp`. */
+  private walk(
+    of: string,
+    path: readonly (string | Node)[],
+    temp: string,
+    level: Level,
+  ): [test: string, known: Set<number>] {
+    const tests: string[] = [];
+    let known = level.known;
+    path.forEach((step, i) => {
+      const subject = i === 0 ? of : `force(${temp})`;
+      tests.push(`(${temp}=lookup(${subject},${this.key(step, level)}))!==undefined`);
+      if (i === 0) known = new Set(level.known);
+    });
+    return [tests.join("&&"), known];
+  }
+
+  private attrs(node: Extract<Node, { op: "attrs" }>, level: Level): string {
+    let set = "EMPTY_ATTRS";
+    if (node.names.length > 0) {
+      const names = node.names.map((name) => this.names.index(name, name));
+      const shape = this.shapes.index(names.join(","), names);
+      this.positions.push([shape, ...node.offsets]);
+      const position = `P[${this.positions.length - 1}]`;
+      set = `new Attrs(h${shape},[${node.values.map((value) => this.lazy(value, level)).join(",")}],null,${position})`;
+    }
+    if (node.dynamics.length === 0) return set;
+    this.positions.push([-1, ...node.dynamics.map((dynamic) => dynamic.at)]);
+    const names = node.dynamics.map((dynamic) => this.strict(dynamic.name, level));
+    const values = node.dynamics.map((dynamic) => this.lazy(dynamic.value, level));
+    const at = mark(node.dynamics[0]?.at ?? 0);
+    return `${at}addDynamic(${set},[${names.join(",")}],[${values.join(",")}],P[${this.positions.length - 1}])`;
+  }
+}
+
+/** The operations that the text refers to by name; javascript.ts provides them. */
+export const OPERATIONS: readonly string[] = [
+  "Thunk",
+  "Lambda",
+  "Attrs",
+  "EMPTY_ATTRS",
+  "force",
+  "peek",
+  "call1",
+  "call2",
+  "callMany",
+  "select",
+  "lookup",
+  "hasAttr",
+  "attrName",
+  "lookupWith",
+  "bool",
+  "equal",
+  "less",
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "update",
+  "concat",
+  "interpolate",
+  "append",
+  "addDynamic",
+  "overrideSet",
+  "demandPattern",
+  "missingArgument",
+  "checkUnexpected",
+  "assertionFailed",
+];
+
+function mark(at: number): string {
+  return at < 0 ? "" : `${MARK}${at}${MARK_END}`;
+}
+
+function placeOf(node: Node): number {
+  return "at" in node ? node.at : node.op === "force" ? placeOf(node.of) : -1;
+}
+
+/** Turns marks into line breaks and collects the offsets. */
+function resolveMarks(marked: string): { text: string; lines: number[] } {
+  const lines: number[] = [];
+  const parts: string[] = [];
+  let offset = -1;
+  for (const chunk of marked.split(MARK)) {
+    const end = chunk.indexOf(MARK_END);
+    if (end >= 0) offset = Number(chunk.slice(0, end));
+    const text = chunk.slice(end + 1);
+    parts.push(text);
+    for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
+      lines.push(offset);
+      offset = -1;
+    }
+    lines.push(offset);
+    offset = -1;
+  }
+  return { text: parts.join("\n"), lines };
+}
+
+function openLevel(fn: Fn, outer: Level | null, params: number): Level {
+  const index: number[] = [];
+  let next = 1;
+  let onlyParams = fn.formals === undefined;
+  fn.captured.forEach((captured, slot) => {
+    index.push(captured ? next++ : 0);
+    if (captured && slot >= params) onlyParams = false;
+  });
+  const framed = next > 1;
+  return {
+    fn,
+    outer,
+    framed,
+    lateFrame: framed && onlyParams && params > 0,
+    index,
+    known: new Set(),
+    temps: 0,
+    maxTemps: 0,
+  };
+}
+
+/** The variables of a function and its frame. */
+function declarations(level: Level, params: number): string {
+  const names: string[] = [];
+  for (let slot = params; slot < level.fn.captured.length; slot++) names.push(`v${slot}`);
+  for (let i = 0; i < level.maxTemps; i++) names.push(`x${i}`);
+  if (level.framed) names.push(level.lateFrame ? "F" : `F=${frameLiteral(level, params)}`);
+  return names.length === 0 ? "" : `var ${names.join(",")};`;
+}
+
+function frameLiteral(level: Level, params: number): string {
+  const items = ["e"];
+  level.fn.captured.forEach((captured, slot) => {
+    if (captured) items.push(slot < params ? `v${slot}` : "undefined");
+  });
+  return `[${items.join(",")}]`;
+}
+
+function takeTemp(level: Level): string {
+  const name = `x${level.temps++}`;
+  if (level.temps > level.maxTemps) level.maxTemps = level.temps;
+  return name;
+}
+
+/** The frame that functions made here run in. */
+function envOf(level: Level): string {
+  if (!level.framed) return "e";
+  if (!level.lateFrame) return "F";
+  return `(F||(F=${frameLiteral(level, level.fn.arity === 2 ? 2 : 1)}))`;
+}
+
+/** The frame of an enclosing framed function, as seen from `level`. */
+function frameOf(target: Level, level: Level): string {
+  let text = "e";
+  for (let at = level.outer; at !== target && at !== null; at = at.outer) if (at.framed) text += "[0]";
+  return text;
+}
+
+function isImmediate(node: Node): boolean {
+  return node.op === "const" || node.op === "lambda" || node.op === "attrs" || node.op === "list";
+}
+
+function applyRest(callee: string, args: readonly string[], at: string): string {
+  if (args.length === 0) return callee;
+  if (args.length === 1) return `${at}call1(${callee},${args[0]})`;
+  if (args.length === 2) return `${at}call2(${callee},${args[0]},${args[1]})`;
+  return `${at}callMany(${callee},[${args.join(",")}])`;
+}

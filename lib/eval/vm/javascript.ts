@@ -1,0 +1,141 @@
+// The JavaScript back end, second half: binds emitted text to an evaluator and runs it.
+
+import type { Program } from "../ir/program.ts";
+import { Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
+import { Lambda, type LambdaInfo } from "../value/function.ts";
+import { NixFloat } from "../value/number.ts";
+import { internShape, type Shape } from "../value/shape.ts";
+import { type Sym, symbol } from "../value/symbol.ts";
+import { force, peek, Thunk } from "../value/thunk.ts";
+import { NixPath, type Value, type Whnf } from "../value/value.ts";
+import { call1, call2, callMany } from "./call.ts";
+import { addValues, appendToPath, interpolate } from "./coerce.ts";
+import { type Emitted, type EmittedTables, emitProgram } from "./emit.ts";
+import { equalValues } from "./equal.ts";
+import * as operate from "./operate.ts";
+import { registerScript } from "./script-trace.ts";
+import type { Unit } from "./unit.ts";
+
+/** Compiles emitted text, which is one expression, and answers its value. */
+export interface ScriptHost {
+  /** `file` names the script in stack traces. */
+  evaluate(text: string, file: string): unknown;
+}
+
+type DynamicPositions = (shape: Shape, taken: readonly number[]) => Positions;
+
+/** What `L` is in emitted text. */
+interface Linked {
+  readonly rt: Unit["rt"];
+  readonly ambient: Attrs;
+  readonly y: readonly Sym[];
+  readonly h: readonly Shape[];
+  readonly p: readonly (Positions | DynamicPositions)[];
+  readonly i: readonly LambdaInfo[];
+  readonly g: readonly Value[];
+  readonly k: readonly Whnf[];
+  position(offset: number): Attrs;
+}
+
+/** What `R` is in emitted text. */
+const RUNTIME = {
+  Thunk,
+  Lambda,
+  Attrs,
+  EMPTY_ATTRS,
+  force,
+  peek,
+  call1,
+  call2,
+  callMany,
+  select: operate.select,
+  lookup: operate.lookup,
+  hasAttr: operate.hasAttr,
+  attrName: operate.attrName,
+  lookupWith: operate.lookupWith,
+  bool: operate.bool,
+  equal: equalValues,
+  less: operate.less,
+  add: addValues,
+  sub: operate.sub,
+  mul: operate.mul,
+  div: operate.div,
+  update: operate.update,
+  concat: operate.concat,
+  interpolate,
+  append: appendToPath,
+  addDynamic: operate.addDynamic,
+  overrideSet: operate.overrideSet,
+  demandPattern: operate.demandPattern,
+  missingArgument: operate.missingArgument,
+  checkUnexpected: operate.checkUnexpected,
+  assertionFailed: operate.assertionFailed,
+};
+
+type Wrapper = (runtime: typeof RUNTIME, linked: Linked) => (frame: undefined) => Whnf;
+
+/** Binds the tables of a program to a unit. */
+function link(tables: EmittedTables, unit: Unit): Linked {
+  const y = tables.names.map(symbol);
+  const h = tables.shapes.map((shape) => internShape(shape.map((name) => y[name] as Sym)));
+  const position = (offset: number) => unit.position(offset);
+  return {
+    rt: unit.rt,
+    ambient: unit.ambient,
+    y,
+    h,
+    p: tables.positions.map(([shape, ...offsets]) => {
+      if (shape >= 0) return new SlotPositions(h[shape] as Shape, offsets, unit);
+      return (of: Shape, taken: readonly number[]) =>
+        new SlotPositions(
+          of,
+          taken.map((i) => offsets[i] as number),
+          unit,
+        );
+    }),
+    i: tables.infos.map((info) => ({
+      name: info.name,
+      param: info.param,
+      formals:
+        info.formals === null
+          ? null
+          : info.formals.map(([name, hasDefault, offset]) => ({
+              key: y[name] as Sym,
+              name: tables.names[name] as string,
+              hasDefault: hasDefault === 1,
+              offset,
+            })),
+      ellipsis: info.ellipsis,
+      offset: info.at,
+      position,
+    })),
+    g: tables.globals.map((name) => unit.globals.get(name) as Value),
+    k: tables.constants.map((constant) =>
+      typeof constant === "number"
+        ? new NixFloat(constant)
+        : new NixPath(unit.absolute(constant.path, constant.base, constant.open)),
+    ),
+    position: (offset) => unit.positionSet(offset),
+  };
+}
+
+/** Binds emitted code to a unit; the result evaluates the root, each time anew. */
+export function linkEmitted(emitted: Emitted, wrapper: unknown, file: string, unit: Unit): () => Whnf {
+  registerScript(file, unit, emitted.tables.lines);
+  const root = (wrapper as Wrapper)(RUNTIME, link(emitted.tables, unit));
+  return () => root(undefined);
+}
+
+let scripts = 0;
+
+/** A name for a script that no other script of the process has. */
+export function scriptName(unit: Unit): string {
+  return `nix:${++scripts}:${unit.source.name}`;
+}
+
+/** Compiles a program with a host, without any cache. */
+export function compileJavascript(program: Program, unit: Unit, host: ScriptHost): () => Whnf {
+  const emitted = emitProgram(program.root);
+  const file = scriptName(unit);
+  return linkEmitted(emitted, host.evaluate(emitted.text, file), file, unit);
+}
