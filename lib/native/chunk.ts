@@ -5,7 +5,7 @@ import { core } from "./load.ts";
 /** How blobs are cut. Chunking is no part of any identifier, so stores may differ in it. */
 export interface ChunkParams {
   /**
-   * The average chunk size in bytes: even, 1024 … 16 MiB; default {@link DEFAULT_AVERAGE}.
+   * The average chunk size in bytes: a multiple of 4, 1024 … 8 MiB; default {@link DEFAULT_AVERAGE}.
    * The smallest chunk but the last is half of it, the largest twice.
    */
   readonly average?: number;
@@ -29,10 +29,10 @@ const addon = (): ChunkAddon => core() as unknown as ChunkAddon;
 /** The average of `params`, checked. @throws TvixError `ERR_CHUNK_PARAMS` */
 export function chunkAverage(params: ChunkParams = {}): number {
   const average = params.average ?? DEFAULT_AVERAGE;
-  if (!Number.isInteger(average) || average < 1024 || average > 1 << 24 || average % 2 !== 0) {
+  if (!Number.isInteger(average) || average < 1024 || average > 1 << 23 || average % 4 !== 0) {
     throw new TvixError(
       "ERR_CHUNK_PARAMS",
-      `the average chunk size must be an even number of bytes from 1024 to 16777216, not ${average}`,
+      `the average chunk size must be a multiple of 4 from 1024 to 8388608 bytes, not ${average}`,
     );
   }
   return average;

@@ -1,1 +1,1 @@
-target_sources(tvix_native PRIVATE native/chunk/chunk.cc)
+target_sources(tvix_native PRIVATE native/chunk/fastcdc.cc)
