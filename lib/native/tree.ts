@@ -84,7 +84,7 @@ interface TreeAddon {
  * Lists a host tree off the event loop without reading file contents or following symlinks; the root itself may be a
  * file or a symlink.
  * @throws TvixError `ERR_TREE_MISSING`, `ERR_TREE_UNREADABLE`, `ERR_TREE_KIND` (socket, device, pipe),
- *   `ERR_TREE_NAME` (over 255 bytes), `ERR_TREE_DEPTH`, `ERR_TREE_CHANGED`, `ERR_TREE_IO`; each names the path
+ *   `ERR_TREE_NAME` (over 255 bytes), `ERR_TREE_TOO_DEEP`, `ERR_TREE_CHANGED`, `ERR_TREE_IO`; each names the path
  */
 export function walkTree(path: string | Uint8Array): Promise<TreeListing> {
   return settled((core() as unknown as TreeAddon).treeWalk(pathBytes(path)));

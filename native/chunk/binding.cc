@@ -1,7 +1,6 @@
 // Node-API face of native/chunk: content-defined chunking.
-#include "common/loop.h"
-
 #include "chunk/fastcdc.h"
+#include "common/loop.h"
 
 namespace tvix {
 

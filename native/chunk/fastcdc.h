@@ -2,8 +2,9 @@
 //
 // A rolling hash h = 2h + G[byte] runs over the bytes behind the minimum chunk size; a chunk ends before the first byte
 // at which the bits of h under a mask are all zero. Up to the average the mask has one bit more than log2(average)
-// (cuts are rarer), behind it one less (cuts are likelier): that is "normalisation level 1", which narrows the spread of
-// lengths. A chunk never exceeds the maximum. h starts from 0 in each chunk, so equal bytes behind a cut give equal cuts.
+// (cuts are rarer), behind it one less (cuts are likelier): that is "normalisation level 1", which narrows the spread
+// of lengths. A chunk never exceeds the maximum. h starts from 0 in each chunk, so equal bytes behind a cut give equal
+// cuts.
 //
 // The published code looks at two bytes a round, which shows in one place: the last byte of a blob of odd length is
 // never tested. cut() needs the bytes of a whole chunk at once; Chunks takes them in any pieces.

@@ -1,10 +1,10 @@
 // Batches: a few MiB of contents in one buffer, cut, hashed and listed, with the NAR framing around them.
 //
 // A Batcher turns contents into batches. Bytes are read straight into the batch's buffer and stay there for all that is
-// done with them: BLAKE3 of the file, chunk boundaries, BLAKE3 of the chunks, the NAR's SHA-256 and the copy into a pack.
-// A chunk lies in one buffer whole: what is left of an unfinished chunk when a buffer is full moves to the next one.
-// Files of at most the minimum chunk size are one chunk with the file's digest; their hashing is put off until some have
-// come together, because small inputs hash several times faster side by side.
+// done with them: BLAKE3 of the file, chunk boundaries, BLAKE3 of the chunks, the NAR's SHA-256 and the copy into a
+// pack. A chunk lies in one buffer whole: what is left of an unfinished chunk when a buffer is full moves to the next
+// one. Files of at most the minimum chunk size are one chunk with the file's digest; their hashing is put off until
+// some have come together, because small inputs hash several times faster side by side.
 #pragma once
 
 #include <array>
@@ -127,8 +127,8 @@ class Batcher {
   uint64_t nar_size_ = 0;
 
   FileRecord file_{};
-  uint64_t expected_ = 0;   // the open file's size, or kUnknown
-  blake3::Hasher hasher_;   // of the open file, when it is not a small one
+  uint64_t expected_ = 0;  // the open file's size, or kUnknown
+  blake3::Hasher hasher_;  // of the open file, when it is not a small one
   bool large_ = false;
   std::vector<uint32_t> small_;  // chunks whose hashing was put off, each followed by its file
   size_t small_bytes_ = 0;

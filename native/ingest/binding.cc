@@ -9,8 +9,6 @@ namespace tvix {
 
 namespace {
 
-Failure closed() { return {"ERR_INGEST_CLOSED", "the ingestion was closed"}; }
-
 Napi::Value batch_object(Napi::Env env, const ingest::Batch& batch) {
   const size_t chunks = batch.chunks.size();
   const size_t files = batch.files.size();

@@ -34,8 +34,8 @@ class Scanner {
   };
   std::unordered_map<std::array<uint8_t, kLength>, std::vector<uint32_t>, Hash> needles_;
   std::vector<uint8_t> found_;
-  size_t left_;                    // needles not seen yet
-  std::vector<uint8_t> tail_;      // the last 31 bytes of what went by, then the start of the next piece
+  size_t left_;                // needles not seen yet
+  std::vector<uint8_t> tail_;  // the last 31 bytes of what went by, then the start of the next piece
 };
 
 }  // namespace tvix::ingest

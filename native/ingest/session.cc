@@ -94,13 +94,17 @@ class FilesSink : public TreeSink {
   Failure symlink(std::string_view) override { return refused("a symlink"); }
 
  private:
-  Failure refused(const char* what) const { return {"ERR_TREE_KIND", quoted(path) + " is " + what + ", not a regular file"}; }
+  Failure refused(const char* what) const {
+    return {"ERR_TREE_KIND", quoted(path) + " is " + what + ", not a regular file"};
+  }
 };
 
 }  // namespace
 
 Session::Session(Options options)
-    : options_(std::move(options)), pool_(std::make_shared<Pool>(std::max<size_t>(kBatchSize, size_t{8} * options_.average))), scanner_(options_.needles) {}
+    : options_(std::move(options)),
+      pool_(std::make_shared<Pool>(std::max<size_t>(kBatchSize, size_t{8} * options_.average))),
+      scanner_(options_.needles) {}
 
 Session::~Session() { close(); }
 
@@ -167,9 +171,8 @@ void Session::hash_nar() {
 
 void Session::start_tree(std::string path, std::unique_ptr<nar::Listing> only) {
   std::shared_ptr<nar::Listing> listing = std::move(only);
-  start([this, path = std::move(path), listing](Batcher& batcher) {
-    return produce_tree(batcher, path, listing.get());
-  });
+  start(
+      [this, path = std::move(path), listing](Batcher& batcher) { return produce_tree(batcher, path, listing.get()); });
 }
 
 void Session::start_files(std::vector<std::string> paths) {

@@ -118,8 +118,8 @@ class UnpackerWrap : public Napi::ObjectWrap<UnpackerWrap> {
   }
 
  private:
-  Napi::Value run(Napi::Env env, std::function<Failure(Unpacking&)> step,
-                  std::function<Napi::Value(Napi::Env)> done, const std::vector<Napi::Object>& keep) {
+  Napi::Value run(Napi::Env env, std::function<Failure(Unpacking&)> step, std::function<Napi::Value(Napi::Env)> done,
+                  const std::vector<Napi::Object>& keep) {
     if (!state_) return throw_failure(env, {"ERR_NAR_CLOSED", "the unpacking was closed"});
     if (state_->busy.exchange(true)) return throw_failure(env, busy());
     auto work = [state = state_, step = std::move(step)] {
@@ -186,9 +186,7 @@ class RenderWrap : public Napi::ObjectWrap<RenderWrap> {
       state->busy = false;
       return failure;
     };
-    auto done = [filled](Napi::Env env) -> Napi::Value {
-      return Napi::Number::New(env, static_cast<double>(*filled));
-    };
+    auto done = [filled](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(*filled)); };
     return run_async(info.Env(), work, done, {info[0].As<Napi::Object>()});
   }
   Napi::Value to_file(const Napi::CallbackInfo& info) {

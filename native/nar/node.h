@@ -14,8 +14,8 @@
 
 namespace tvix::nar {
 
-// How deep directories may nest. Readers, walks and unpacking keep one state or descriptor per level.
-inline constexpr size_t kMaxDepth = 256;
+// How many directories may lie within each other, as in lib/formats/nar. Walks and unpacking hold a descriptor for each.
+inline constexpr size_t kMaxDepth = 1024;
 inline constexpr size_t kMaxName = 255;
 inline constexpr size_t kMaxTarget = 4095;
 

@@ -36,7 +36,7 @@ Failure Reader::step(const uint8_t* data, size_t size, size_t& used) {
   switch (phase_) {
     case Phase::kLength: {
       if (filled_ == 0) start_ = position_;
-      if (expect_ == Expect::kNothing) return fail("ERR_NAR_TRAILING", "bytes follow the end of the tree");
+      if (expect_ == Expect::kNothing) return fail("ERR_NAR_TRAILING_BYTES", "bytes follow the end of the tree");
       used = std::min<size_t>(size, 8 - filled_);
       std::memcpy(length_bytes_ + filled_, data, used);
       filled_ += used;
@@ -87,18 +87,18 @@ Failure Reader::length_known() {
   text_.clear();
   const std::string bytes = std::to_string(length_) + " bytes";
   if (expect_ == Expect::kContents) {
-    if (length_ >> 63) return fail("ERR_NAR_CONTENTS_LENGTH", "a file of " + bytes + " (the limit is 2^63 - 1)");
+    if (length_ >> 63) return fail("ERR_NAR_SIZE_OVERFLOW", "a file of " + bytes + " (the limit is 2^63 - 1)");
     if (Failure failure = sink_.begin_file(executable_, length_)) return failure;
   } else if (length_ > limit()) {
     if (expect_ == Expect::kMagic) return fail("ERR_NAR_BAD_MAGIC", "it does not start with \"nix-archive-1\"");
-    if (expect_ == Expect::kName) return fail("ERR_NAR_NAME_LENGTH", "a name of " + bytes + " (the limit is 255)");
+    if (expect_ == Expect::kName) return fail("ERR_NAR_NAME_TOO_LONG", "a name of " + bytes + " (the limit is 255)");
     if (expect_ == Expect::kTarget) {
-      return fail("ERR_NAR_TARGET_LENGTH", "a symlink target of " + bytes + " (the limit is 4095)");
+      return fail("ERR_NAR_TARGET_TOO_LONG", "a symlink target of " + bytes + " (the limit is 4095)");
     }
     if (expect_ == Expect::kExecutableMark) {
-      return fail("ERR_NAR_EXECUTABLE_MARK", "the string behind \"executable\" is not empty");
+      return fail("ERR_NAR_UNEXPECTED_TOKEN", "the string behind \"executable\" is not empty");
     }
-    return fail("ERR_NAR_WORD_LENGTH", "a string of " + bytes + " where a word of the format is due");
+    return fail("ERR_NAR_UNEXPECTED_TOKEN", "a string of " + bytes + " where a word of the format is due");
   }
   phase_ = Phase::kBytes;
   if (length_ > 0) return {};
@@ -107,7 +107,7 @@ Failure Reader::length_known() {
 
 Failure Reader::expect_word(const char* word, Expect next) {
   if (text_ != word) {
-    return fail("ERR_NAR_UNEXPECTED_WORD", "expected \"" + std::string(word) + "\", found " + quoted(text_));
+    return fail("ERR_NAR_UNEXPECTED_TOKEN", "expected \"" + std::string(word) + "\", found " + quoted(text_));
   }
   expect_ = next;
   return {};
@@ -133,12 +133,12 @@ Failure Reader::string_done() {
     case Expect::kFileKey:
       return file_key();
     case Expect::kExecutableMark:
-      if (!text_.empty()) return fail("ERR_NAR_EXECUTABLE_MARK", "the string behind \"executable\" is not empty");
+      if (!text_.empty()) return fail("ERR_NAR_UNEXPECTED_TOKEN", "the string behind \"executable\" is not empty");
       executable_ = true;
       expect_ = Expect::kContentsKey;
       return {};
     case Expect::kContentsKey:
-      if (text_ == ")") return fail("ERR_NAR_NO_CONTENTS", "a regular file without contents");
+      if (text_ == ")") return fail("ERR_NAR_MISSING_CONTENTS", "a regular file without contents");
       return expect_word("contents", Expect::kContents);
     case Expect::kContents:
       expect_ = Expect::kNodeClose;
@@ -183,12 +183,12 @@ Failure Reader::type_known() {
     return {};
   }
   if (text_ == "directory") return open_directory();
-  return fail("ERR_NAR_BAD_TYPE", "a node of type " + quoted(text_));
+  return fail("ERR_NAR_UNKNOWN_TYPE", "a node of type " + quoted(text_));
 }
 
 Failure Reader::open_directory() {
   if (names_.size() >= kMaxDepth) {
-    return fail("ERR_NAR_DEPTH", "directories nest deeper than " + std::to_string(kMaxDepth));
+    return fail("ERR_NAR_TOO_DEEP", "directories nest deeper than " + std::to_string(kMaxDepth));
   }
   names_.emplace_back();
   expect_ = Expect::kEntryOrClose;
@@ -200,7 +200,7 @@ Failure Reader::file_key() {
     expect_ = Expect::kExecutableMark;
     return {};
   }
-  if (text_ == ")") return fail("ERR_NAR_NO_CONTENTS", "a regular file without contents");
+  if (text_ == ")") return fail("ERR_NAR_MISSING_CONTENTS", "a regular file without contents");
   return expect_word("contents", Expect::kContents);
 }
 
@@ -210,7 +210,7 @@ Failure Reader::entry_or_close() {
     return {};
   }
   if (text_ != ")") {
-    return fail("ERR_NAR_UNEXPECTED_WORD", "expected \"entry\" or \")\", found " + quoted(text_));
+    return fail("ERR_NAR_UNEXPECTED_TOKEN", "expected \"entry\" or \")\", found " + quoted(text_));
   }
   names_.pop_back();
   node_done();

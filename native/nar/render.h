@@ -12,9 +12,9 @@ namespace tvix::nar {
 
 struct Plan {
   Listing listing;
-  std::vector<uint32_t> counts;          // chunks of each regular file
-  std::vector<pack::Extent> extents;     // of all files, one behind the other
-  std::vector<uint32_t> packs;           // index into readers, per chunk
+  std::vector<uint32_t> counts;       // chunks of each regular file
+  std::vector<pack::Extent> extents;  // of all files, one behind the other
+  std::vector<uint32_t> packs;        // index into readers, per chunk
   std::vector<std::shared_ptr<pack::Reader>> readers;
 };
 

@@ -7,8 +7,8 @@
 #include <thread>
 #include <vector>
 
-#include "sha256/sha256.h"
 #include "common/failure.h"
+#include "sha256/sha256.h"
 
 namespace tvix::nar {
 

@@ -30,7 +30,7 @@ class Fd {
 struct Child {
   uint32_t offset;  // of the NUL-terminated name
   uint32_t length;
-  uint8_t type;     // DT_…
+  uint8_t type;  // DT_…
 };
 
 // The names in a directory, sorted; "." and ".." left out.
@@ -117,7 +117,8 @@ class Walker {
 
  private:
   Failure changed(const char* how) const {
-    return {"ERR_TREE_CHANGED", quoted(path_) + " " + how + " while it was read", "try again when nothing writes to it"};
+    return {"ERR_TREE_CHANGED", quoted(path_) + " " + how + " while it was read",
+            "try again when nothing writes to it"};
   }
 
   Failure failed(int error) const {
@@ -138,8 +139,7 @@ class Walker {
     if (options_.stop && *options_.stop) return {"ERR_INGEST_CLOSED", "the ingestion was closed"};
     struct stat st;
     bool known = false;
-    if (type == DT_UNKNOWN || (type == DT_REG && !reader_) ||
-        (type != DT_REG && type != DT_DIR && type != DT_LNK)) {
+    if (type == DT_UNKNOWN || (type == DT_REG && !reader_) || (type != DT_REG && type != DT_DIR && type != DT_LNK)) {
       if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return failed(errno);
       known = true;
       type = type_of(st.st_mode);
@@ -169,13 +169,13 @@ class Walker {
   }
 
   Failure symlink(int parent, const char* name) {
-    char target[kMaxTarget + 1];
-    ssize_t n = readlinkat(parent, name, target, sizeof target);
+    target_.resize(kMaxTarget + 1);
+    ssize_t n = readlinkat(parent, name, target_.data(), target_.size());
     if (n < 0) return errno == EINVAL ? changed("was replaced") : failed(errno);
     if (n == 0 || static_cast<size_t>(n) > kMaxTarget) {
       return {"ERR_TREE_NAME", "the target of the symlink " + quoted(path_) + " is not of 1 to 4095 bytes"};
     }
-    return sink_.symlink({target, static_cast<size_t>(n)});
+    return sink_.symlink({target_.data(), static_cast<size_t>(n)});
   }
 
   Failure file(int parent, const char* name) {
@@ -200,7 +200,7 @@ class Walker {
 
   Failure directory(int parent, const char* name, uint32_t index) {
     if (depth_ >= kMaxDepth) {
-      return {"ERR_TREE_DEPTH", "directories nest deeper than " + std::to_string(kMaxDepth) + ": " + quoted(path_)};
+      return {"ERR_TREE_TOO_DEEP", "directories nest deeper than " + std::to_string(kMaxDepth) + ": " + quoted(path_)};
     }
     Fd fd(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (fd.get() < 0) return failed(errno);
@@ -250,6 +250,7 @@ class Walker {
   size_t depth_ = 0;
   uint32_t next_ = 0;  // the next entry of options_.only
   std::vector<char> buffer_;
+  std::vector<char> target_;
 };
 
 class ListingSink : public NodeSink {
@@ -317,7 +318,8 @@ bool Listing::valid() const {
   std::vector<uint32_t> open;
   std::vector<uint32_t> last;  // the last entry seen in each open directory; the directory itself before the first
   for (uint32_t i = 0; i < n; i++) {
-    if (kinds[i] > kSymlink || (kinds[i] == kSymlink) == target(i).empty() || target(i).size() > kMaxTarget) return false;
+    if (kinds[i] > kSymlink || (kinds[i] == kSymlink) == target(i).empty() || target(i).size() > kMaxTarget)
+      return false;
     if (target(i).find('\0') != std::string_view::npos) return false;
     if (i > 0) {
       while (!open.empty() && open.back() != parents[i]) {

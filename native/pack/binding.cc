@@ -57,9 +57,9 @@ bool extents_of(Napi::Env env, const Napi::Value& offsets, const Napi::Value& le
 
 Napi::Function PackWriterWrap::define(Napi::Env env) {
   return DefineClass(env, "NativePackWriter",
-                     {InstanceAccessor<&PackWriterWrap::size>("size"), InstanceMethod<&PackWriterWrap::append>("append"),
-                      InstanceMethod<&PackWriterWrap::copy>("copy"), InstanceMethod<&PackWriterWrap::sync>("sync"),
-                      InstanceMethod<&PackWriterWrap::close>("close")});
+                     {InstanceAccessor<&PackWriterWrap::size>("size"),
+                      InstanceMethod<&PackWriterWrap::append>("append"), InstanceMethod<&PackWriterWrap::copy>("copy"),
+                      InstanceMethod<&PackWriterWrap::sync>("sync"), InstanceMethod<&PackWriterWrap::close>("close")});
 }
 
 PackWriterWrap::PackWriterWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -216,7 +216,8 @@ Napi::Value PackReaderWrap::read_sync(const Napi::CallbackInfo& info) {
   ByteView digest = bytes_of(info[2]);
   extent.offset = static_cast<uint64_t>(info[0].ToNumber().Int64Value());
   extent.length = info[1].ToNumber().Uint32Value();
-  if (digest.size != 32 || extent.length > pack::kMaxChunk) return range_error(env, "a digest has 32 bytes, a chunk at most 2^30");
+  if (digest.size != 32 || extent.length > pack::kMaxChunk)
+    return range_error(env, "a digest has 32 bytes, a chunk at most 2^30");
   std::memcpy(extent.digest.data(), digest.data, 32);
   auto out = Napi::Uint8Array::New(env, extent.length);
   if (Failure failure = reader_->read(&extent, 1, out.Data())) return throw_failure(env, failure);
@@ -325,8 +326,9 @@ Napi::Value scan_open(const Napi::CallbackInfo& info) {
 
 void init_pack(Napi::Env env, Napi::Object exports) {
   // Never freed by us: references go with their environment.
-  auto* classes = new Classes{Napi::Persistent(PackWriterWrap::define(env)), Napi::Persistent(PackReaderWrap::define(env)),
-                              Napi::Persistent(PackScanWrap::define(env))};
+  auto* classes =
+      new Classes{Napi::Persistent(PackWriterWrap::define(env)), Napi::Persistent(PackReaderWrap::define(env)),
+                  Napi::Persistent(PackScanWrap::define(env))};
   exports.Set("packWriterOpen", Napi::Function::New(env, writer_open, "packWriterOpen", classes));
   exports.Set("packReaderOpen", Napi::Function::New(env, reader_open, "packReaderOpen", classes));
   exports.Set("packScan", Napi::Function::New(env, scan_open, "packScan", classes));

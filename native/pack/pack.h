@@ -9,9 +9,9 @@
 //
 // Records follow each other without gap, except that whatever was synced ends with padding: bytes once acknowledged as
 // durable are never written again, not even as part of a rewritten last block. A store's index locates chunks by
-// (offset of the bytes, length) and never needs the record's head; the head is there so that a pack can be verified, and
-// an index rebuilt, from the pack alone. A crash may leave anything behind the last sync: unreferenced, and skipped by
-// later writers, who go on at the next multiple of 4096. A scan that meets something that is no record looks for the
+// (offset of the bytes, length) and never needs the record's head; the head is there so that a pack can be verified,
+// and an index rebuilt, from the pack alone. A crash may leave anything behind the last sync: unreferenced, and skipped
+// by later writers, who go on at the next multiple of 4096. A scan that meets something that is no record looks for the
 // next one at the next multiple of 4096; a record is only believed when its bytes have its digest.
 //
 // One writer per pack (an advisory lock on the file), any number of readers.

@@ -101,7 +101,8 @@ Failure Writer::open(const std::string& path, std::unique_ptr<Writer>& out) {
   };
   if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
     if (errno != EWOULDBLOCK) return give_up(failed(path, errno, "lock"));
-    return give_up({"ERR_PACK_LOCKED", "another writer has the pack " + quoted(path), "each writer takes its own pack"});
+    return give_up(
+        {"ERR_PACK_LOCKED", "another writer has the pack " + quoted(path), "each writer takes its own pack"});
   }
   struct stat st;
   if (fstat(fd, &st) < 0) return give_up(failed(path, errno, "open"));
@@ -267,7 +268,8 @@ Failure Writer::flush(size_t size) {
   if (n < 0) return failed(path_, errno, "write");
 #if defined(SYNC_FILE_RANGE_WRITE)
   // Starts writeback of what is complete, so that the sync at the end finds little left to do.
-  if (!direct_) (void)sync_file_range(fd_, static_cast<off_t>(written_), static_cast<off_t>(size), SYNC_FILE_RANGE_WRITE);
+  if (!direct_)
+    (void)sync_file_range(fd_, static_cast<off_t>(written_), static_cast<off_t>(size), SYNC_FILE_RANGE_WRITE);
 #endif
   written_ += size;
   filled_ = 0;
