@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { blake3 } from "@noble/hashes/blake3.js";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { concatBytes, equalBytes } from "../../lib/base/bytes.ts";
 import { type PackExtents, PackReader, type PackScan, PackWriter, scanPack } from "../../lib/native/pack.ts";
 import { noise, temporary } from "./trees.ts";
@@ -171,7 +171,7 @@ describe("damage", () => {
     const path = fresh();
     const extents = await written(path, chunks);
     const fd = openSync(path, "r+");
-    ftruncateSync(fd, extents.offsets[4] as number);
+    ftruncateSync(fd, extents.offsets[4]);
     closeSync(fd);
     await expect(PackReader.open(path).read(extents)).rejects.toMatchObject({ code: "ERR_PACK_CORRUPT" });
     expect((await scanned(path)).flatMap((batch) => [...batch.offsets])).toEqual([...extents.offsets].slice(0, 4));
@@ -218,7 +218,9 @@ describe("one writer, and disks that fail", () => {
       console.warn("SKIPPING the full disk: no right to mount a tmpfs");
       return;
     }
-    afterAll(() => spawnSync("umount", [mount]));
+    onTestFinished(() => {
+      spawnSync("umount", ["-l", mount]);
+    });
     const path = join(mount, "0.pack");
     const kept = await written(path, chunks);
     const writer = await PackWriter.open(path);
