@@ -1,0 +1,107 @@
+// `npm run bench -- [NAME…] [--json] [--samples N]`: runs rows interleaved with their peers and prints medians.
+//
+// Every row of bench/ compares a piece of our work with somebody else's in the same run: one sample of ours, one of
+// theirs, in turns, so that a noisy machine disturbs both alike. The table shows medians and their ratio; `--json`
+// prints one line a row instead: name, ours, peer, ratio, reach, pass.
+import { styleText } from "node:util";
+import { TvixError } from "../lib/base/error.ts";
+import type { BenchRow } from "./row.ts";
+
+/** Where rows live; a file is loaded only when one of its rows may be wanted. */
+const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly BenchRow[] }>>> = {
+  store: () => import("./store.ts"),
+};
+
+interface Outcome {
+  readonly name: string;
+  readonly work: string;
+  readonly against: string;
+  readonly ours: number;
+  readonly peer: number;
+  readonly unit: "s" | "GB/s";
+  readonly ratio: number;
+  readonly reach: number | null;
+  readonly pass: boolean | null;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+async function measure(row: BenchRow, samples: number): Promise<Outcome> {
+  const ours: number[] = [];
+  const peers: number[] = [];
+  await row.prepare?.();
+  try {
+    for (let i = 0; i < samples; i++) {
+      ours.push(await row.ours());
+      peers.push(await row.peers());
+    }
+  } finally {
+    await row.cleanup?.();
+  }
+  const [our, peer] = [median(ours), median(peers)];
+  const ratio = our / peer;
+  const pass = row.reach === null ? null : row.sense === "time" ? ratio <= row.reach : ratio >= row.reach;
+  const unit = row.sense === "time" ? "s" : "GB/s";
+  return { name: row.name, work: row.work, against: row.peer, ours: our, peer, unit, ratio, reach: row.reach, pass };
+}
+
+const columns = ["name", "work", "peer", "ours", "theirs", "ratio", "reach"] as const;
+const widths = [16, 52, 40, 11, 11, 7, 8] as const;
+
+function line(cells: readonly string[]): string {
+  return cells.map((cell, i) => (i >= 3 ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join(" ");
+}
+
+function render(outcome: Outcome, sense: BenchRow["sense"]): string {
+  const figure = (value: number): string => `${value.toPrecision(3)} ${outcome.unit}`;
+  const reach = outcome.reach === null ? "report" : `${sense === "time" ? "≤" : "≥"} ${outcome.reach}`;
+  const text = line([
+    outcome.name,
+    outcome.work,
+    outcome.against,
+    figure(outcome.ours),
+    figure(outcome.peer),
+    outcome.ratio.toFixed(2),
+    reach,
+  ]);
+  if (!process.stdout.isTTY || outcome.pass === null) return `${text}${outcome.pass === false ? "  MISSED" : ""}`;
+  return styleText(outcome.pass ? "green" : "red", text);
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const json = args.includes("--json");
+  const at = args.indexOf("--samples");
+  const samples = at < 0 ? 5 : Number(args[at + 1]);
+  if (!Number.isInteger(samples) || samples < 1) {
+    throw new TvixError("ERR_BENCH_USAGE", "--samples wants a whole number from 1");
+  }
+  const names = args.filter((arg, i) => !arg.startsWith("--") && (at < 0 || i !== at + 1));
+  const rows = (await Promise.all(Object.values(files).map(async (load) => (await load()).rows))).flat();
+  const unknown = names.filter((name) => !rows.some((row) => row.name === name));
+  if (unknown.length > 0) {
+    const known = rows.map((row) => row.name).join(", ");
+    throw new TvixError("ERR_BENCH_USAGE", `no row ${unknown.join(", ")}; there are: ${known}`);
+  }
+  if (!json) console.log(line(columns));
+  let missed = 0;
+  for (const row of rows) {
+    if (names.length > 0 && !names.includes(row.name)) continue;
+    const outcome = await measure(row, samples);
+    if (outcome.pass === false) missed++;
+    const { work: _work, against: _against, ...figures } = outcome;
+    console.log(json ? JSON.stringify(figures) : render(outcome, row.sense));
+  }
+  process.exitCode = missed === 0 ? 0 : 1;
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  console.error(error instanceof TvixError ? `error: ${error.message}` : error);
+  process.exitCode = 2;
+}
