@@ -1,0 +1,71 @@
+// The command line's table of contents: which commands there are, and how one is found, run and reported.
+//
+// A command is a file under commands/ that builds its own commander `Command`; it is loaded only when its name is the
+// one typed, so that no command pays for another's libraries. Commands throw `TvixError`; this file turns that into a
+// message and an exit code: 0 done, 1 failed, 2 wrong usage.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { EXIT, reportError } from "./render/error.ts";
+
+interface CommandFile {
+  build(): Command;
+}
+
+/** Name → one line for the overview, and where it is. */
+const commands: Readonly<Record<string, { readonly summary: string; readonly load: () => Promise<CommandFile> }>> = {
+  store: {
+    summary: "import paths into a store, and list, read, check and copy what it holds",
+    load: () => import("./commands/store.ts"),
+  },
+  nar: {
+    summary: "pack, unpack and list NAR archives",
+    load: () => import("./commands/nar.ts"),
+  },
+  hash: {
+    summary: "hash files and trees, and convert hashes between their text forms",
+    load: () => import("./commands/hash.ts"),
+  },
+  drv: {
+    summary: "show derivations",
+    load: () => import("./commands/drv.ts"),
+  },
+};
+
+/** The version of this package. */
+export function version(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Runs the command line `argv` (without node and the script) and returns the exit code. */
+export async function runProgram(argv: readonly string[]): Promise<number> {
+  const program = new Command("tvix")
+    .description("Nix, taken apart: formats, content-addressed stores, evaluation, mounts")
+    .helpCommand(false)
+    .version(version(), "-V, --version")
+    .addHelpText("after", "\nExamples:\n  $ tvix store import ./src\n  $ tvix nar ls archive.nar\n  $ tvix hash ./src");
+  const name = argv.find((arg) => !arg.startsWith("-"));
+  const chosen = name === undefined ? undefined : commands[name];
+  if (chosen && Object.hasOwn(commands, name as string)) {
+    program.addCommand((await chosen.load()).build());
+  } else {
+    for (const [known, { summary }] of Object.entries(commands)) program.command(known).description(summary);
+  }
+  exitByThrowing(program);
+  const json = argv.includes("--json");
+  try {
+    await program.parseAsync(argv.length === 0 ? ["--help"] : [...argv], { from: "user" });
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    reportError(error, json);
+    return EXIT.failed;
+  }
+}
+
+/** Commander ends the process by itself unless told, command by command, to throw. */
+function exitByThrowing(command: Command): void {
+  command.exitOverride();
+  command.showSuggestionAfterError();
+  for (const child of command.commands) exitByThrowing(child);
+}

@@ -1,0 +1,35 @@
+// Shows an error to a person: what happened, its code, and what to do.
+import { styleText } from "node:util";
+import { TvixError } from "../../base/error.ts";
+
+/** Exit codes of the commands: stable, scripts depend on them. */
+export const EXIT: {
+  readonly ok: 0;
+  readonly failed: 1;
+  readonly usage: 2;
+} = { ok: 0, failed: 1, usage: 2 };
+
+/** Colours for standard error when it is a terminal (NO_COLOR is honoured). */
+export function paint(format: "red" | "bold" | "dim" | "cyan", text: string): string {
+  return process.stderr.isTTY && !process.env["NO_COLOR"] ? styleText(format, text) : text;
+}
+
+/** The lines that tell a person of `error`; unexpected errors keep their JavaScript stack. */
+export function renderError(error: unknown): string {
+  if (!(error instanceof TvixError)) {
+    return `${paint("red", "internal error")}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+  }
+  const lines = [`${paint("red", "error")}: ${error.message} ${paint("dim", `[${error.code}]`)}`];
+  for (const note of error.notes) if (note !== "") lines.push(`  ${paint("dim", "·")} ${note}`);
+  return lines.join("\n");
+}
+
+/** Prints `error` to standard error; with `json`, as one object of `code`, `message` and `notes`. */
+export function reportError(error: unknown, json: boolean): void {
+  if (json && error instanceof TvixError) {
+    const { code, message, notes } = error;
+    process.stderr.write(`${JSON.stringify({ error: { code, message, notes } })}\n`);
+  } else {
+    process.stderr.write(`${renderError(error)}\n`);
+  }
+}
