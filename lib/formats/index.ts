@@ -23,6 +23,54 @@ export {
   parseContentMethod,
   parseOutputMethod,
 } from "./content-address.ts";
+export type { Codec, Connection } from "./daemon/codec.ts";
+export { readFramed, writeFramed } from "./daemon/framed.ts";
+export {
+  greetClient,
+  greetServer,
+  type Send,
+  type ServerGreeting,
+  type ServerInfo,
+  type Trust,
+} from "./daemon/handshake.ts";
+export {
+  encodeLogFrame,
+  finishReply,
+  type LogField,
+  type LogFrame,
+  type RemoteError,
+  readLogFrame,
+} from "./daemon/log.ts";
+export {
+  type GcAction,
+  OPERATIONS,
+  type Operation,
+  type Operations,
+  operationOf,
+  type ReplyOf,
+  type RequestOf,
+} from "./daemon/ops.ts";
+export {
+  type BasicDerivation,
+  type BasicOutput,
+  type BuildMode,
+  type BuildResult,
+  type BuildStatus,
+  type ClientOptions,
+  type DerivedPath,
+  type KeyedBuildResult,
+  type PathInfoFields,
+  type ValidPathInfo,
+  validPathInfo,
+} from "./daemon/values.ts";
+export {
+  type ExportedPath,
+  type ExportInput,
+  type ExportItem,
+  type ExportOptions,
+  readExport,
+  writeExport,
+} from "./export.ts";
 export {
   equalHashes,
   formatHash,
@@ -93,3 +141,4 @@ export {
   textPath,
   upstreamPlaceholder,
 } from "./store-path.ts";
+export { WireReader, WireWriter } from "./wire.ts";

@@ -220,6 +220,11 @@ const NAMES: ReadonlyMap<number, keyof Operations> = new Map(
   Object.entries(OPERATIONS).map(([name, { code }]) => [code as number, name as keyof Operations]),
 );
 
+/** What goes into an operation. */
+export type RequestOf<N extends keyof Operations> = Operations[N]["request"] extends Codec<infer T> ? T : never;
+/** What comes out of it. */
+export type ReplyOf<N extends keyof Operations> = Operations[N]["reply"] extends Codec<infer T> ? T : never;
+
 /** The operation with a number; throws `ERR_DAEMON_UNKNOWN_OPERATION`. */
 export function operationOf(code: number): keyof Operations {
   const name = NAMES.get(code);

@@ -19,3 +19,5 @@ nix copy --to "file://$work/cache?secret-key=$PWD/cache.sec&write-nar-listing=tr
 cp "$work"/cache/*.narinfo "$work"/cache/*.ls "$work"/cache/nix-cache-info cache/
 # shellcheck disable=SC2086,SC2046
 nix-store --export $(nix-store -qR $built $texts | sort -u) > paths.export
+# The conversation with the daemon is recorded by the test that has it.
+cd ../../.. && TVIX_RECORD=1 npx vitest run test/formats/daemon.test.ts -t live
