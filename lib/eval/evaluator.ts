@@ -5,12 +5,14 @@
 // mixed with those of another.
 
 import { BUILTIN_CONSTANTS, BUILTIN_FAMILIES, GLOBAL_NAMES } from "./builtins/index.ts";
-import type { BuiltinConstant, BuiltinTable } from "./builtins/define.ts";
+import { type BuiltinConstant, type BuiltinTable, define } from "./builtins/define.ts";
 import { lower, UndefinedVariable } from "./compile/lower.ts";
+import type { Diagnostic } from "./diagnostic.ts";
 import { type ErrorPlace, EvalError } from "./error.ts";
 import type { EvalIO } from "./io.ts";
 import type { Program } from "./ir/program.ts";
 import type { Observer } from "./observer.ts";
+import { DERIVATION_SOURCE } from "./prelude/derivation.ts";
 import { Source } from "./source.ts";
 import { parse } from "./syntax/parser.ts";
 import { type Attrs, attrsFromMap, EMPTY_ATTRS } from "./value/attrs.ts";
@@ -63,10 +65,18 @@ export interface EvaluatorOptions {
   /** Shows a trace or warning (text of one char per byte); by default nothing is shown. */
   readonly onMessage?: (kind: "trace" | "warning", text: string) => void;
   readonly pipeOperators?: boolean;
+  /** Receives what the parser and compiler notice and do not refuse, such as deprecated URL literals. */
+  readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
 }
+
+const PRELUDE: Readonly<Record<string, string>> = { derivation: DERIVATION_SOURCE };
 
 const CORE_DIRECTORY = "/__corepkgs__";
 const SYMLINK_LIMIT = 100;
+
+const NO_DERIVATIONS = define("derivationStrict", "!", "Makes a derivation; this evaluator has no store.", () => {
+  throw new EvalError("ERR_EVAL_STORE", "cannot make a derivation: this evaluator has no store");
+});
 
 /** The back end that needs nothing: closures. */
 export const CLOSURE_BACKEND: Backend = {
@@ -81,6 +91,7 @@ const NO_IO: EvalIO = {
   readDirectory: (path) => {
     throw new EvalError("ERR_EVAL_IO", `path '${path}' does not exist`);
   },
+  isExecutable: () => false,
   readLink: (path) => path,
   realPath: (path) => path,
   variable: () => undefined,
@@ -131,9 +142,10 @@ export class Evaluator implements Runtime {
       const value = constant.value(this);
       if (value !== undefined) set.set(symbol(constant.name), value);
     }
-    for (const [name, text] of Object.entries(this.options.prelude ?? {})) {
+    for (const [name, text] of Object.entries({ ...PRELUDE, ...this.options.prelude })) {
       set.set(symbol(name), new Thunk(() => this.run(Source.string(text), "expression"), null));
     }
+    if (!set.has(symbol("derivationStrict"))) set.set(symbol("derivationStrict"), new PrimOp(NO_DERIVATIONS, this));
     const names = [...set.keys()].map(symbolName);
     const self = new Thunk(() => this.builtins, null);
     set.set(symbol("builtins"), self);
@@ -171,7 +183,7 @@ export class Evaluator implements Runtime {
   /** Parses and compiles a source to its intermediate form. */
   compile(source: Source, options: { exact?: boolean; ambient?: Attrs } = {}): Program {
     const parsed = parse(source, { pipeOperators: this.options.pipeOperators ?? false });
-    for (const warning of parsed.warnings) this.warn(warning.message);
+    for (const warning of parsed.warnings) this.options.onDiagnostic?.(warning);
     const ambient = options.ambient ?? EMPTY_ATTRS;
     try {
       return lower(parsed.expr, {
@@ -184,10 +196,6 @@ export class Evaluator implements Runtime {
       if (error instanceof UndefinedVariable) error.place = { source, offset: error.at } satisfies ErrorPlace;
       throw error;
     }
-  }
-
-  private warn(message: string): void {
-    this.options.onMessage?.("warning", message);
   }
 
   private run(source: Source, purpose: "file" | "expression"): Whnf {

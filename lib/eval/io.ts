@@ -12,6 +12,8 @@ export interface EvalIO {
   fileType(path: string): FileType | undefined;
   /** The contents of a regular file, following symlinks. */
   readFile(path: string): string;
+  /** Whether the owner may execute a regular file. */
+  isExecutable(path: string): boolean;
   /** The entries of a directory, in any order. */
   readDirectory(path: string): readonly (readonly [name: string, type: FileType])[];
   /** The target of a symlink, as it is stored. */
@@ -20,6 +22,4 @@ export interface EvalIO {
   realPath(path: string): string;
   /** An environment variable. */
   variable(name: string): string | undefined;
-  /** Copies a file or directory into the store under `name` and answers its store path; absent without a store. */
-  addPath?(path: string, name: string): string;
 }

@@ -1,6 +1,7 @@
 // All built-in functions of the language that need no store and no network, and which of them are global names.
 
 import { ATTRS_BUILTINS } from "./attrs.ts";
+import { CONTEXT_BUILTINS } from "./context.ts";
 import { CONTROL_BUILTINS } from "./control.ts";
 import type { BuiltinConstant, BuiltinTable } from "./define.ts";
 import { LIST_BUILTINS } from "./lists.ts";
@@ -10,6 +11,7 @@ import { TYPE_BUILTINS } from "./types.ts";
 /** The families, each a table. */
 export const BUILTIN_FAMILIES: readonly BuiltinTable[] = [
   ATTRS_BUILTINS,
+  CONTEXT_BUILTINS,
   CONTROL_BUILTINS,
   LIST_BUILTINS,
   PATH_BUILTINS,

@@ -1,6 +1,15 @@
 // EvalIO over the machine's file system and environment.
 
-import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, type Dirent, type Stats } from "node:fs";
+import {
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  type Dirent,
+  type Stats,
+} from "node:fs";
 import { bytesToLatin1, latin1ToBytes } from "../../base/text.ts";
 import { EvalError } from "../error.ts";
 import type { EvalIO, FileType } from "../io.ts";
@@ -22,6 +31,13 @@ export function fileSystemIO(): EvalIO {
         return readFileSync(native(path), "latin1");
       } catch (error) {
         throw ioError("read", path, error);
+      }
+    },
+    isExecutable: (path) => {
+      try {
+        return (statSync(native(path)).mode & 0o100) !== 0;
+      } catch (error) {
+        throw ioError("get the status of", path, error);
       }
     },
     readDirectory: (path) => {

@@ -601,10 +601,11 @@ class Emitter {
     }
     if (node.dynamics.length === 0) return set;
     this.positions.push([-1, ...node.dynamics.map((dynamic) => dynamic.at)]);
+    const positions = `P[${this.positions.length - 1}]`;
     const names = node.dynamics.map((dynamic) => this.strict(dynamic.name, level));
     const values = node.dynamics.map((dynamic) => this.lazy(dynamic.value, level));
     const at = mark(node.dynamics[0]?.at ?? 0);
-    return `${at}addDynamic(${set},[${names.join(",")}],[${values.join(",")}],P[${this.positions.length - 1}])`;
+    return `${at}addDynamic(${set},[${names.join(",")}],[${values.join(",")}],${positions})`;
   }
 }
 

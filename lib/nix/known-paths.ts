@@ -1,0 +1,70 @@
+// Where the Nix language meets the store: derivations, copies of sources, and what evaluation knows of both.
+//
+// Evaluating writes nothing. A derivation that is evaluated is kept here, with the hash that stands for it in the
+// hashes of others; sources are hashed where they lie. This file: the derivations known so far.
+
+import { type CompleteDerivation, type Derivation, type ModuloHash, moduloHash } from "../derivation/index.ts";
+
+/** Derivations by path, in the order in which they were evaluated: inputs always before what uses them. */
+export class KnownPaths {
+  private readonly derivations = new Map<string, CompleteDerivation>();
+  private readonly hashes = new Map<string, ModuloHash>();
+  private readonly readDerivation: (path: string) => Derivation | undefined;
+
+  /** `readDerivation` reads a .drv file that was not evaluated here, when there is one. */
+  constructor(readDerivation: (path: string) => Derivation | undefined = () => undefined) {
+    this.readDerivation = readDerivation;
+  }
+
+  /** Adds a derivation; answers its absolute path. */
+  add(complete: CompleteDerivation, storeDir: string): string {
+    const path = complete.path.absolute(storeDir);
+    if (!this.derivations.has(path)) {
+      this.derivations.set(path, complete);
+      this.hashes.set(path, moduloHash(complete.derivation, this.lookup));
+    }
+    return path;
+  }
+
+  /** The modulo hash of a derivation, for the hashes of those that use it. */
+  readonly lookup = (path: string): ModuloHash | undefined => {
+    let hash = this.hashes.get(path);
+    if (hash === undefined) {
+      const derivation = this.readDerivation(path);
+      if (derivation === undefined) return undefined;
+      hash = moduloHash(derivation, this.lookup);
+      this.hashes.set(path, hash);
+    }
+    return hash;
+  };
+
+  /** A derivation by its path. */
+  derivation(path: string): Derivation | undefined {
+    return this.derivations.get(path)?.derivation ?? this.readDerivation(path);
+  }
+
+  /** Everything evaluated so far. */
+  all(): IterableIterator<[path: string, derivation: CompleteDerivation]> {
+    return this.derivations.entries();
+  }
+
+  /** The closure of a derivation: the derivations, and the sources they use. */
+  closure(root: string): { derivations: Set<string>; sources: Set<string> } {
+    const derivations = new Set<string>();
+    const sources = new Set<string>();
+    const pending = [root];
+    while (pending.length > 0) {
+      const path = pending.pop() as string;
+      if (derivations.has(path)) continue;
+      derivations.add(path);
+      const derivation = this.derivation(path);
+      if (derivation === undefined) continue;
+      for (const source of derivation.inputSrcs) {
+        if (source.endsWith(".drv")) pending.push(source);
+        else sources.add(source);
+      }
+      pending.push(...derivation.inputDrvs.keys());
+    }
+    return { derivations, sources };
+  }
+}
