@@ -191,7 +191,8 @@ export function suggestNames(name: string, candidates: Iterable<string>, limit =
     const distance = editDistance(name, candidate, allowed);
     if (distance <= allowed) found.push({ name: candidate, distance });
   }
-  found.sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1));
+  const surplus = (other: string): number => Math.abs(other.length - name.length);
+  found.sort((a, b) => a.distance - b.distance || surplus(a.name) - surplus(b.name) || (a.name < b.name ? -1 : 1));
   return found.slice(0, limit).map((entry) => entry.name);
 }
 

@@ -1,0 +1,1 @@
+{ here = ./.; file = ./x; pos = __curPos; }

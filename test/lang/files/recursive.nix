@@ -1,0 +1,1 @@
+let self = import ./recursive.nix; in { a = 1; again = self; }
