@@ -36,6 +36,13 @@ export const FILES: string = fileURLToPath(new URL("./files", import.meta.url));
 /** The home directory of the cases. */
 export const LANG_HOME = "/lang-home";
 
+/** The environment of the cases. */
+export const LANG_VARIABLES: ReadonlyMap<string, string> = new Map([
+  ["HOME", LANG_HOME],
+  ["LANG_VARIABLE", "set"],
+  ["NIX_PATH", ""],
+]);
+
 const here = (path: string): URL => new URL(path, import.meta.url);
 
 /** The topics, sorted. */

@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { type Answer, type Case, FILES, LANG_HOME, type Mode } from "../lang/cases.ts";
+import { type Answer, type Case, FILES, LANG_VARIABLES, type Mode } from "../lang/cases.ts";
 
 const FLAGS: Record<Mode, string> = {
   strict: "--eval --strict",
@@ -36,10 +36,11 @@ export function oracleVersion(): string | undefined {
 export function askOracle(cases: readonly Case[]): Answer[] {
   const dir = mkdtempSync(join(tmpdir(), "tvix-oracle-"));
   try {
-    const script = [`export NIX_PATH= HOME=${LANG_HOME} LANG_VARIABLE=set`, `dir=${dir}`];
+    const script = [...LANG_VARIABLES].map(([name, value]) => `export ${name}=${value}`);
+    script.push(`dir=${dir}`);
     script.push(
       "ask() { n=$1; shift",
-      '  nix-instantiate --readonly-mode --show-trace --extra-experimental-features pipe-operators -I lang=. "$@" - \\',
+      '  nix-instantiate --readonly-mode --show-trace --extra-experimental-features pipe-operators -I lang=$PWD "$@" - \\',
       "    < $dir/$n.nix > $dir/$n.out 2> $dir/$n.err; echo $? > $dir/$n.status; }",
     );
     for (const [i, { mode, text }] of cases.entries()) {
@@ -106,7 +107,10 @@ const KINDS: readonly (readonly [string, RegExp])[] = [
   ["context", /is not allowed to refer to a store path|context key/],
   ["index", /^'builtins\.(head|tail|elemAt)' called/],
   ["io", /^path '.*' does not exist|^cannot read directory|Is a directory$/],
-  ["type", /^cannot add |^expected a.* but found|^value is .* while|^cannot (convert|decode)/],
+  [
+    "type",
+    /^attempt to call something which is not a function|^cannot add |^expected a.* but found|^value is .* while|^cannot (convert|decode)/,
+  ],
 ];
 
 function errorKind(message: string): string {

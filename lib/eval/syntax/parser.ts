@@ -59,6 +59,8 @@ export function parse(source: Source, options: ParseOptions = {}): Parsed {
 
 const NO_PARTS: readonly Expr[] = [];
 const LARGEST_INT = 2n ** 63n - 1n;
+/** Float literals that are smaller but not zero are refused, as those that are too large. */
+const SMALLEST_NORMAL = 2 ** -1022;
 
 /** One step of a chain that ends in an expression: `if c then x else`, `x:`, `let … in`, `with e;`, `assert e;`. */
 type Link = (body: Expr) => Expr;
@@ -541,7 +543,8 @@ class Parser {
       case Token.Float: {
         const text = lexer.text.slice(start, end);
         const value = Number(text);
-        if (!Number.isFinite(value)) this.fail("ERR_PARSE_FLOAT", `invalid float '${text}'`, lexer);
+        const vanishes = value < SMALLEST_NORMAL && /^[^eE]*[1-9]/.test(text);
+        if (vanishes || !Number.isFinite(value)) this.fail("ERR_PARSE_FLOAT", `invalid float '${text}'`, lexer);
         lexer.next();
         return { kind: Kind.Float, start, end, value };
       }
