@@ -198,6 +198,13 @@ export class Packs {
     await pack.retire();
   }
 
+  /** Stops appending to this process's pack; batches under way keep theirs until they end. */
+  async retireCurrent(): Promise<void> {
+    const pack = this.#current;
+    this.#current = undefined;
+    await pack?.retire();
+  }
+
   /** A reader of a pack. @throws TvixError `ERR_PACK_MISSING`, `ERR_PACK_FORMAT`, `ERR_PACK_IO` */
   reader(number: number): PackReader {
     const known = this.#readers.get(number);
@@ -208,6 +215,8 @@ export class Packs {
       }
       return known;
     }
+    // A good moment to let go of what a collection has replaced.
+    this.#forgetUnlinked();
     const reader = PackReader.open(this.path(number));
     this.#readers.set(number, reader);
     if (this.#readers.size > MAX_READERS) {
@@ -218,7 +227,7 @@ export class Packs {
   }
 
   /** Closes readers of packs that were unlinked, so that their space is given back. */
-  forgetUnlinked(): void {
+  #forgetUnlinked(): void {
     for (const number of this.#readers.keys()) if (fileSize(this.path(number)) === undefined) this.#forget(number);
   }
 
@@ -248,8 +257,7 @@ export class Packs {
   /** Lets go of all files. */
   async close(): Promise<void> {
     for (const number of this.#readers.keys()) this.#forget(number);
-    await this.#current?.retire();
-    this.#current = undefined;
+    await this.retireCurrent();
   }
 }
 
