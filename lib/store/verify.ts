@@ -1,0 +1,125 @@
+// Verification of a store: the castore's, and path infos, NAR index and roots on top.
+import { TvixError } from "../base/error.ts";
+import { equalBytes, toHex } from "../base/bytes.ts";
+import { decodeUtf8, displayBytes } from "../base/text.ts";
+import { missingFrom } from "../castore/local/presence.ts";
+import { digestText } from "../castore/digest.ts";
+import {
+  type Damage,
+  verify,
+  type VerifyOptions as CastoreOptions,
+  type VerifySummary,
+} from "../castore/local/verify.ts";
+import { StorePath } from "../formats/store-path.ts";
+import { decodeNarEntry } from "./local.ts";
+import { narDigest } from "./nar/render.ts";
+import { decodePathInfo, type PathInfo } from "./path-info.ts";
+import { isContentAddressed } from "./sign.ts";
+import type { LocalParts, Store } from "./store.ts";
+
+/** Options of {@link verifyStore}. */
+export interface VerifyStoreOptions extends Omit<CastoreOptions, "source"> {
+  /** Where to fetch what is damaged. */
+  readonly source?: Store;
+  /** Hash the NAR of every path as well. Default true. */
+  readonly nars?: boolean;
+}
+
+/** What a verification of a store saw. */
+export interface VerifyStoreSummary extends VerifySummary {
+  readonly paths: number;
+}
+
+/** Verifies a local store. Damage is the result, not an error. @throws TvixError `ERR_STORE_NOT_LOCAL` */
+export async function verifyStore(store: Store, options: VerifyStoreOptions = {}): Promise<VerifyStoreSummary> {
+  const local = store.requireLocal("verifying");
+  const summary = await verify(local.castore, { ...options, source: options.source?.castore });
+  const damage: Damage[] = [...summary.damage];
+  const paths = await verifyPathInfos(store, local, options, damage);
+  verifyNarIndex(local, options.repair === true, damage);
+  verifyRoots(local, damage);
+  return { ...summary, damage, paths };
+}
+
+async function verifyPathInfos(
+  store: Store,
+  local: LocalParts,
+  options: VerifyStoreOptions,
+  damage: Damage[],
+): Promise<number> {
+  const { table } = local.pathInfos;
+  let count = 0;
+  for (const { key, value } of table.entries()) {
+    options.signal?.throwIfAborted();
+    count++;
+    let object = toHex(key);
+    let problem: string | undefined;
+    try {
+      const info = decodePathInfo(table.unseal(key, value));
+      object = info.path.absolute(store.storeDir);
+      problem = equalBytes(info.path.digest, key)
+        ? await infoProblem(store, local, info, options)
+        : "kept under another's hash";
+    } catch (error) {
+      if (!(error instanceof TvixError)) throw error;
+      problem = error.message;
+    }
+    options.onProgress?.({ phase: "verify paths", done: count, total: table.count, bytes: 0 });
+    if (problem === undefined) continue;
+    damage.push({ kind: "path-info", object, problem, repaired: await mendInfo(key, local, options) });
+  }
+  return count;
+}
+
+async function infoProblem(
+  store: Store,
+  local: LocalParts,
+  info: PathInfo,
+  options: VerifyStoreOptions,
+): Promise<string | undefined> {
+  const missing = missingFrom(local.castore, info.root, true);
+  if (missing) return `${digestText(missing)}, which is part of it, is missing`;
+  if (options.nars === false) return undefined;
+  const nar = await narDigest(store.castore, info.root);
+  if (nar.size !== info.narSize) return `its NAR has ${nar.size} bytes, it says ${info.narSize}`;
+  if (!equalBytes(nar.digest, info.narSha256)) return "its NAR has another hash than it says";
+  if (info.ca && !isContentAddressed(info, store.storeDir)) return "its path does not follow from its content address";
+  return undefined;
+}
+
+async function mendInfo(key: Uint8Array, local: LocalParts, options: VerifyStoreOptions): Promise<boolean> {
+  if (options.repair !== true || !options.source) return false;
+  const info = await options.source.pathInfos.get(key).catch(() => undefined);
+  if (!info || missingFrom(local.castore, info.root, true)) return false;
+  local.castore.index.write(() => local.pathInfos.putSync(info));
+  return true;
+}
+
+/** The NAR index only remembers: what is damaged in it may go. */
+function verifyNarIndex(local: LocalParts, repair: boolean, damage: Damage[]): void {
+  const { table } = local.narIndex;
+  for (const { key, value } of table.entries()) {
+    try {
+      decodeNarEntry(table.unseal(key, value), local.castore.directory);
+    } catch (error) {
+      if (!(error instanceof TvixError)) throw error;
+      if (repair) local.castore.index.write(() => table.remove(key));
+      damage.push({ kind: "nar", object: `sha256:${toHex(key)}`, problem: error.message, repaired: repair });
+    }
+  }
+}
+
+function verifyRoots(local: LocalParts, damage: Damage[]): void {
+  const roots = local.castore.index.table("roots");
+  for (const { key, value } of roots.entries()) {
+    const object = displayBytes(key);
+    try {
+      const path = StorePath.parse(decodeUtf8(roots.unseal(key, value)) ?? "");
+      if (local.pathInfos.table.has(path.digest)) continue;
+      damage.push({ kind: "root", object, problem: `${path.basename} is not in the store`, repaired: false });
+    } catch (error) {
+      if (!(error instanceof TvixError)) throw error;
+      damage.push({ kind: "root", object, problem: error.message, repaired: false });
+    }
+  }
+}
