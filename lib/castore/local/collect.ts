@@ -251,6 +251,7 @@ class RepackTarget {
   }
 }
 
+/** Copies what is alive in a pack and removes the pack. By how many bytes all packs became shorter. */
 async function rewrite(
   store: LocalStore,
   number: number,
@@ -258,41 +259,61 @@ async function rewrite(
   target: RepackTarget,
   locked: LockedPacks,
 ): Promise<number> {
-  const { index, packs } = store;
+  const { packs } = store;
   const size = fileSize(packs.path(number)) ?? 0;
-  chunks.sort((a, b) => a.offset - b.offset);
-  let copied = 0;
-  const reader = chunks.length > 0 ? PackReader.open(packs.path(number)) : undefined;
-  try {
-    for (let at = 0; reader && at < chunks.length; at += COPY_CHUNKS) {
-      const group = chunks.slice(at, at + COPY_CHUNKS);
-      const to = await target.pack();
-      const before = to.writer.size;
-      const offsets = await to.writer.copy(reader, {
-        offsets: Float64Array.from(group, (chunk) => chunk.offset),
-        lengths: Uint32Array.from(group, (chunk) => chunk.length),
-        digests: concatBytes(group.map((chunk) => chunk.digest)),
-      });
-      await to.sync();
-      copied += to.writer.size - before;
-      index.write(() => {
-        for (const [i, chunk] of group.entries()) {
-          const now = index.chunks.get(chunk.digest);
-          const place = now && decodeLocation(now);
-          if (place?.pack !== number || place.offset !== chunk.offset) continue;
-          index.chunks.put(chunk.digest, encodeLocation(to.number, offsets[i] as number, chunk.length));
-        }
-      });
-    }
-  } catch (error) {
-    // A damaged pack stays as it is: verify can say what is lost, and a repair may still need the rest.
-    if (error instanceof TvixError && ["ERR_PACK_CORRUPT", "ERR_PACK_FORMAT"].includes(error.code)) return -copied;
-    throw error;
-  } finally {
-    reader?.close();
-  }
+  const copied = chunks.length === 0 ? 0 : await copyLive(store, number, chunks, target);
+  if (copied === undefined) return 0;
   const writer = locked.writers.get(number) as PackWriter;
   locked.writers.delete(number);
   await packs.remove(number, writer);
   return size - copied;
+}
+
+/** Bytes written; `undefined` for a damaged pack, which stays: a repair may still need what is whole in it. */
+async function copyLive(
+  store: LocalStore,
+  number: number,
+  chunks: LiveChunk[],
+  target: RepackTarget,
+): Promise<number | undefined> {
+  chunks.sort((a, b) => a.offset - b.offset);
+  let copied = 0;
+  const reader = PackReader.open(store.packs.path(number));
+  try {
+    for (let at = 0; at < chunks.length; at += COPY_CHUNKS) {
+      copied += await copyGroup(store, number, reader, chunks.slice(at, at + COPY_CHUNKS), await target.pack());
+    }
+    return copied;
+  } catch (error) {
+    if (error instanceof TvixError && ["ERR_PACK_CORRUPT", "ERR_PACK_FORMAT"].includes(error.code)) return undefined;
+    throw error;
+  } finally {
+    reader.close();
+  }
+}
+
+/** Copy, sync, commit the new places. */
+async function copyGroup(
+  { index }: LocalStore,
+  from: number,
+  reader: PackReader,
+  group: readonly LiveChunk[],
+  to: OpenPack,
+): Promise<number> {
+  const before = to.writer.size;
+  const offsets = await to.writer.copy(reader, {
+    offsets: Float64Array.from(group, (chunk) => chunk.offset),
+    lengths: Uint32Array.from(group, (chunk) => chunk.length),
+    digests: concatBytes(group.map((chunk) => chunk.digest)),
+  });
+  await to.sync();
+  index.write(() => {
+    for (const [i, chunk] of group.entries()) {
+      const now = index.chunks.get(chunk.digest);
+      const place = now && decodeLocation(now);
+      if (place?.pack !== from || place.offset !== chunk.offset) continue;
+      index.chunks.put(chunk.digest, encodeLocation(to.number, offsets[i] as number, chunk.length));
+    }
+  });
+  return to.writer.size - before;
 }
