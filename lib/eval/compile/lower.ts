@@ -22,12 +22,21 @@ import {
   type PathExpr,
   UnaryOp,
 } from "../syntax/ast.ts";
-import { addVariable, type OpenFn, placeOf, resolve, type Scope, sourcesOf, type Variable } from "./scope.ts";
+import {
+  addVariable,
+  type OpenFn,
+  placeOf,
+  resolve,
+  type Scope,
+  sourcesOf,
+  type Variable,
+  visibleNames,
+} from "./scope.ts";
 
 /** What lowering needs to know besides the tree. */
 export interface LowerOptions {
   /** The names that nothing needs to bind. */
-  readonly globals: { has(name: string): boolean };
+  readonly globals: ReadonlyMap<string, unknown>;
   /** Names visible in the file beyond the globals, which they shadow: those of scopedImport. */
   readonly ambient: { has(name: string): boolean };
   /** The source text. */
@@ -236,7 +245,7 @@ class Lowering {
     if (meaning.kind === "with") {
       return { op: "with", name, scopes: meaning.sets.map((set) => placeOf(set, fn)), at };
     }
-    throw new UndefinedVariable(name, at);
+    throw new UndefinedVariable(name, at, visibleNames(scope, this.options.globals.keys()));
   }
 
   private isGlobal(name: string, scope: Scope | null): boolean {
@@ -468,11 +477,14 @@ class Lowering {
 export class UndefinedVariable extends EvalError {
   readonly variable: string;
   readonly at: number;
+  /** The names that are defined there, for suggestions. */
+  readonly candidates: readonly string[];
 
-  constructor(variable: string, at: number) {
+  constructor(variable: string, at: number, candidates: readonly string[]) {
     super("ERR_EVAL_UNDEFINED_VARIABLE", `undefined variable '${variable}'`);
     this.variable = variable;
     this.at = at;
+    this.candidates = candidates;
   }
 }
 

@@ -76,3 +76,11 @@ export function sourcesOf(scope: Scope | null): readonly Variable[] {
   for (let at = scope; at !== null; at = at.outer) if (at.sources !== null) return at.sources;
   return [];
 }
+
+/** All names that are bound where `scope` ends, innermost first, then the globals without their underscored twins. */
+export function visibleNames(scope: Scope | null, globals: Iterable<string>): string[] {
+  const names: string[] = [];
+  for (let at = scope; at !== null; at = at.outer) if (at.names !== null) names.push(...at.names.keys());
+  for (const name of globals) if (!name.startsWith("__")) names.push(name);
+  return names;
+}

@@ -1,0 +1,41 @@
+// The evaluator's public face: evaluating Nix from JavaScript, in three lines or with every part replaced.
+//
+//   import { evaluate } from "tvix/eval";
+//   evaluate("map (x: x * 2) [ 1 2 ]"); // [2, 4]
+//
+// Everything here runs in browsers too. What needs Node (the file system, compiling to JavaScript with a cache, a
+// deep stack) is in node.ts beside this file.
+
+import { type JsValue, toJs } from "./convert.ts";
+import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
+import type { Source } from "./source.ts";
+
+/** Evaluates an expression completely and converts the result to JavaScript. */
+export function evaluate(source: string | Source, options: EvaluatorOptions = {}): JsValue {
+  const evaluator = new Evaluator(options);
+  return evaluator.guard(() => toJs(evaluator.evaluate(source)));
+}
+
+export { autoCall, findAlongPath, splitAttrPath } from "./attr-path.ts";
+export { type Builtin, type BuiltinBody, type BuiltinConstant, type BuiltinTable, define } from "./builtins/define.ts";
+export { type JsInput, type JsValue, fromJs, toJs } from "./convert.ts";
+export { type Diagnostic, DiagnosticError, renderDiagnostic } from "./diagnostic.ts";
+export { EVAL_ERRORS, EvalError, type EvalErrorCode } from "./error.ts";
+export { type Backend, CLOSURE_BACKEND, Evaluator, type EvaluatorOptions, type StoreAccess } from "./evaluator.ts";
+export type { EvalIO, FileType } from "./io.ts";
+export { memoryIO, type MemoryFile, type MemoryFiles } from "./io/memory.ts";
+export { type IoOperation, type IoRecord, recordingIO } from "./io/recording.ts";
+export type { Observer } from "./observer.ts";
+export { diagnose } from "./report.ts";
+export { Source } from "./source.ts";
+export { parse } from "./syntax/parser.ts";
+export { Attrs } from "./value/attrs.ts";
+export { Lambda, PrimOp, PrimOpApp } from "./value/function.ts";
+export { NixFloat, type NixInt } from "./value/number.ts";
+export { ContextString, type StringContext } from "./value/string.ts";
+export { symbol, symbolName } from "./value/symbol.ts";
+export { force, Thunk } from "./value/thunk.ts";
+export { type List, NixPath, type Value, type Whnf } from "./value/value.ts";
+export { call1, call2, callMany } from "./vm/call.ts";
+export { forceDeep, printValue } from "./vm/print.ts";
+export type { EvalSettings, Runtime, SearchPathEntry } from "./vm/runtime.ts";
