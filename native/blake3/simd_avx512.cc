@@ -8,6 +8,7 @@ namespace {
 
 struct Zmm {
   static constexpr size_t lanes = 16;
+  static constexpr bool interleave = true;
   // Up to eight chunks, half the width does the same work in the same time or, where 512-bit operations take two
   // passes (Zen 4), in half of it.
   static constexpr size_t minimum = 9;

@@ -10,6 +10,7 @@ namespace {
 
 struct Neon {
   static constexpr size_t lanes = 4;
+  static constexpr bool interleave = true;
   // Two chunks take about as long in a vector as one after the other in general registers, which ARM has plenty of.
   static constexpr size_t minimum = 3;
   uint32x4_t x;

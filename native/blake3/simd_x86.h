@@ -37,8 +37,15 @@ inline void transpose4(__m128i& a, __m128i& b, __m128i& c, __m128i& d) {
   d = _mm_unpackhi_epi64(ab_high, cd_high);
 }
 
+#if defined(__AVX512VL__)
+constexpr bool kInterleave = true;
+#else
+constexpr bool kInterleave = false;  // 16 registers: see mix4
+#endif
+
 struct Xmm {
   static constexpr size_t lanes = 4;
+  static constexpr bool interleave = kInterleave;
   static constexpr size_t minimum = 3;
   __m128i x;
 
@@ -73,6 +80,7 @@ struct Xmm {
 
 struct Ymm {
   static constexpr size_t lanes = 8;
+  static constexpr bool interleave = kInterleave;
   // Two chunks one at a time take as long as eight in lanes whose rotations are three instructions.
 #if defined(__AVX512VL__)
   static constexpr size_t minimum = 2;

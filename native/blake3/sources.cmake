@@ -13,7 +13,10 @@ target_sources(tvix_native PRIVATE
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set_source_files_properties(native/blake3/simd_sse41.cc PROPERTIES COMPILE_OPTIONS "-msse4.1")
   set_source_files_properties(native/blake3/simd_avx2.cc PROPERTIES COMPILE_OPTIONS "-mavx2")
-  set_source_files_properties(native/blake3/simd_avx512.cc PROPERTIES COMPILE_OPTIONS
-    # GCC 12 takes its own _mm512_undefined_epi32() for a mistake.
-    "-mavx512f;-mavx512vl;$<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>")
+  set(options -mavx512f -mavx512vl)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC 12 takes its own _mm512_undefined_epi32() for a mistake, and its scheduler undoes the order of lanes.h.
+    list(APPEND options -Wno-uninitialized -Wno-maybe-uninitialized -fno-schedule-insns2)
+  endif()
+  set_source_files_properties(native/blake3/simd_avx512.cc PROPERTIES COMPILE_OPTIONS "${options}")
 endif()

@@ -11,6 +11,7 @@ namespace {
 
 // A "vector" of one lane, so that the rounds are the same source as everyone's.
 struct Word {
+  static constexpr bool interleave = true;
   uint32_t x;
   friend Word operator+(Word a, Word b) { return {a.x + b.x}; }
   friend Word operator^(Word a, Word b) { return {a.x ^ b.x}; }
