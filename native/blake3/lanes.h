@@ -43,22 +43,22 @@ TVIX_INLINE void mix4(V& a0, V& a1, V& a2, V& a3, V& b0, V& b1, V& b2, V& b3, V&
     mix(a1, b1, c1, d1, m[s[2]], m[s[3]]);
     mix(a2, b2, c2, d2, m[s[4]], m[s[5]]);
     mix(a3, b3, c3, d3, m[s[6]], m[s[7]]);
-    return;
+  } else {
+    a0 = a0 + m[s[0]], a1 = a1 + m[s[2]], a2 = a2 + m[s[4]], a3 = a3 + m[s[6]];
+    a0 = a0 + b0, a1 = a1 + b1, a2 = a2 + b2, a3 = a3 + b3;
+    d0 = d0 ^ a0, d1 = d1 ^ a1, d2 = d2 ^ a2, d3 = d3 ^ a3;
+    d0 = d0.template rotr<16>(), d1 = d1.template rotr<16>(), d2 = d2.template rotr<16>(), d3 = d3.template rotr<16>();
+    c0 = c0 + d0, c1 = c1 + d1, c2 = c2 + d2, c3 = c3 + d3;
+    b0 = b0 ^ c0, b1 = b1 ^ c1, b2 = b2 ^ c2, b3 = b3 ^ c3;
+    b0 = b0.template rotr<12>(), b1 = b1.template rotr<12>(), b2 = b2.template rotr<12>(), b3 = b3.template rotr<12>();
+    a0 = a0 + m[s[1]], a1 = a1 + m[s[3]], a2 = a2 + m[s[5]], a3 = a3 + m[s[7]];
+    a0 = a0 + b0, a1 = a1 + b1, a2 = a2 + b2, a3 = a3 + b3;
+    d0 = d0 ^ a0, d1 = d1 ^ a1, d2 = d2 ^ a2, d3 = d3 ^ a3;
+    d0 = d0.template rotr<8>(), d1 = d1.template rotr<8>(), d2 = d2.template rotr<8>(), d3 = d3.template rotr<8>();
+    c0 = c0 + d0, c1 = c1 + d1, c2 = c2 + d2, c3 = c3 + d3;
+    b0 = b0 ^ c0, b1 = b1 ^ c1, b2 = b2 ^ c2, b3 = b3 ^ c3;
+    b0 = b0.template rotr<7>(), b1 = b1.template rotr<7>(), b2 = b2.template rotr<7>(), b3 = b3.template rotr<7>();
   }
-  a0 = a0 + m[s[0]], a1 = a1 + m[s[2]], a2 = a2 + m[s[4]], a3 = a3 + m[s[6]];
-  a0 = a0 + b0, a1 = a1 + b1, a2 = a2 + b2, a3 = a3 + b3;
-  d0 = d0 ^ a0, d1 = d1 ^ a1, d2 = d2 ^ a2, d3 = d3 ^ a3;
-  d0 = d0.template rotr<16>(), d1 = d1.template rotr<16>(), d2 = d2.template rotr<16>(), d3 = d3.template rotr<16>();
-  c0 = c0 + d0, c1 = c1 + d1, c2 = c2 + d2, c3 = c3 + d3;
-  b0 = b0 ^ c0, b1 = b1 ^ c1, b2 = b2 ^ c2, b3 = b3 ^ c3;
-  b0 = b0.template rotr<12>(), b1 = b1.template rotr<12>(), b2 = b2.template rotr<12>(), b3 = b3.template rotr<12>();
-  a0 = a0 + m[s[1]], a1 = a1 + m[s[3]], a2 = a2 + m[s[5]], a3 = a3 + m[s[7]];
-  a0 = a0 + b0, a1 = a1 + b1, a2 = a2 + b2, a3 = a3 + b3;
-  d0 = d0 ^ a0, d1 = d1 ^ a1, d2 = d2 ^ a2, d3 = d3 ^ a3;
-  d0 = d0.template rotr<8>(), d1 = d1.template rotr<8>(), d2 = d2.template rotr<8>(), d3 = d3.template rotr<8>();
-  c0 = c0 + d0, c1 = c1 + d1, c2 = c2 + d2, c3 = c3 + d3;
-  b0 = b0 ^ c0, b1 = b1 ^ c1, b2 = b2 ^ c2, b3 = b3 ^ c3;
-  b0 = b0.template rotr<7>(), b1 = b1.template rotr<7>(), b2 = b2.template rotr<7>(), b3 = b3.template rotr<7>();
 }
 
 template <class V>
