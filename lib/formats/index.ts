@@ -13,6 +13,7 @@
 
 export { decodeBase64, decodeBase64Url, encodeBase64, encodeBase64Url } from "./base64.ts";
 export { CACHE_INFO_TYPE, type CacheInfo, formatCacheInfo, parseCacheInfo } from "./cache-info.ts";
+export { type ConfLine, formatConf, parseConf, resolveConf } from "./conf.ts";
 export {
   type ContentAddress,
   type ContentMethod,
@@ -141,4 +142,5 @@ export {
   textPath,
   upstreamPlaceholder,
 } from "./store-path.ts";
+export { readTar, type TarEntry, type TarEvent, type TarKind, TarReader, tarPathParts } from "./tar.ts";
 export { WireReader, WireWriter } from "./wire.ts";

@@ -19,5 +19,27 @@ nix copy --to "file://$work/cache?secret-key=$PWD/cache.sec&write-nar-listing=tr
 cp "$work"/cache/*.narinfo "$work"/cache/*.ls "$work"/cache/nix-cache-info cache/
 # shellcheck disable=SC2086,SC2046
 nix-store --export $(nix-store -qR $built $texts | sort -u) > paths.export
+# Archives in each of GNU tar's forms, of names and links that only some of the forms can hold.
+tree=$work/tree
+umask 022
+mkdir -p "$tree/dir/empty" tar
+long=$(printf 'n%.0s' $(seq 90))
+printf 'hello\n' >"$tree/dir/file"
+printf '#!/bin/sh\n' >"$tree/run" && chmod 755 "$tree/run"
+ln -s dir/file "$tree/link"
+ln "$tree/dir/file" "$tree/same"
+head -c 1000 /dev/zero >"$tree/zeros"
+pack() { # FORM: the tree as FORM.tar
+  (cd "$tree" && find . | LC_ALL=C sort | tar --format="$1" --no-recursion --owner=0 --group=0 --mtime=@1.5 -cf - -T -) >"tar/$1.tar"
+}
+pack v7
+mkfifo "$tree/fifo"
+mkdir -p "$tree/$long" && printf x >"$tree/$long/$long"
+pack ustar
+ln -s "$long$long" "$tree/longlink"
+printf y >"$tree/$(printf 'byte\377')"
+printf z >"$tree/é"
+pack gnu
+pack pax
 # The conversation with the daemon is recorded by the test that has it.
 cd ../../.. && TVIX_RECORD=1 npx vitest run test/formats/daemon.test.ts -t live
