@@ -5,6 +5,7 @@
 // message and an exit code: 0 done, 1 failed, 2 wrong usage.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { TvixError } from "../base/error.ts";
 import { EXIT, reportError } from "./render/error.ts";
 
 interface CommandFile {
@@ -58,6 +59,8 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    // `tvix … | head`: whoever reads has had enough, which is no failure.
+    if (error instanceof TvixError && error.code === "ERR_NAR_PIPE") return EXIT.ok;
     reportError(error, json);
     return EXIT.failed;
   }

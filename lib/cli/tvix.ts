@@ -1,7 +1,5 @@
 #!/usr/bin/env node
 // The `tvix` command: starts the program and turns its errors into messages and exit codes.
-import { endOnClosedPipe } from "./output.ts";
 import { runProgram } from "./program.ts";
 
-endOnClosedPipe();
 process.exitCode = await runProgram(process.argv.slice(2));

@@ -7,7 +7,7 @@ import { formatListing, NarLister, type NarListing } from "../../formats/nar/lis
 import { readNar } from "../../formats/nar/reader.ts";
 import type { NarEvent } from "../../formats/nar/wire.ts";
 import { narPack, narUnpack } from "../../native/nar.ts";
-import { print } from "../output.ts";
+import { print, refuseTerminal, STDIN, STDOUT } from "../output.ts";
 import { renderEntry } from "../render/entry.ts";
 
 /** The command with its subcommands. */
@@ -42,16 +42,12 @@ Examples:
 }
 
 async function pack(path: string): Promise<void> {
-  if (process.stdout.isTTY) {
-    throw new TvixError("ERR_CLI_TERMINAL", "a NAR is not for terminals", {
-      notes: ["redirect standard output to a file"],
-    });
-  }
-  await narPack(path, process.stdout.fd);
+  refuseTerminal();
+  await narPack(path, STDOUT);
 }
 
 async function unpack(target: string, archive?: string): Promise<void> {
-  await narUnpack(archive === undefined ? process.stdin.fd : openForReading(archive), target);
+  await narUnpack(archive === undefined ? STDIN : openForReading(archive), target);
 }
 
 function openForReading(path: string): number {
@@ -69,7 +65,7 @@ interface ListOptions {
 
 async function list(archive: string | undefined, options: ListOptions): Promise<void> {
   const source = createReadStream("", {
-    fd: archive === undefined ? process.stdin.fd : openForReading(archive),
+    fd: archive === undefined ? STDIN : openForReading(archive),
     highWaterMark: 1 << 20,
   });
   const lister = new NarLister();

@@ -1,6 +1,5 @@
 // `tvix store cat`, `nar` and `export-tree`: contents out of the store.
-import { TvixError } from "../../../base/error.ts";
-import { print } from "../../output.ts";
+import { print, refuseTerminal, STDOUT } from "../../output.ts";
 import { interruptible } from "../../signals.ts";
 import { type StoreOptions, withStore } from "./session.ts";
 
@@ -13,13 +12,9 @@ export async function cat(path: string, flags: StoreOptions): Promise<void> {
 
 /** Writes the NAR of a place to standard output; from a local store without passing through JavaScript. */
 export async function nar(path: string, flags: StoreOptions): Promise<void> {
-  if (process.stdout.isTTY) {
-    throw new TvixError("ERR_CLI_TERMINAL", "a NAR is not for terminals", {
-      notes: ["redirect standard output to a file"],
-    });
-  }
+  refuseTerminal();
   await withStore(flags, "read", async (store) => {
-    if (store.local) return await store.narToFile(path, process.stdout.fd);
+    if (store.local) return await store.narToFile(path, STDOUT);
     for await (const piece of store.nar(path)) await print(piece);
   });
 }
