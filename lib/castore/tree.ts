@@ -3,7 +3,7 @@ import { bytesToLatin1 } from "../base/text.ts";
 import { TvixError } from "../base/error.ts";
 import type { BlobService } from "./blob/service.ts";
 import type { Entry } from "./directory.ts";
-import { openDirectory } from "./directory/closure.ts";
+import { TreeDirectories } from "./directory/closure.ts";
 import type { DirectoryService } from "./directory/service.ts";
 import type { Node } from "./node.ts";
 import { displayPath, type TreePath } from "./path.ts";
@@ -25,10 +25,12 @@ export interface TreeEntry {
  * @throws TvixError `ERR_CASTORE_MISSING` when a directory on the way is not in the store.
  */
 export async function lookUp(castore: Castore, root: Node, path: TreePath): Promise<Node | undefined> {
-  let node = root;
+  if (root.type !== "directory") return path.length === 0 ? root : undefined;
+  const directories = new TreeDirectories(castore.directories, root.digest);
+  let node: Node = root;
   for (const name of path) {
     if (node.type !== "directory") return undefined;
-    const next: Node | undefined = (await openDirectory(castore.directories, node.digest)).find(name);
+    const next: Node | undefined = (await directories.open(node.digest)).find(name);
     if (next === undefined) return undefined;
     node = next;
   }
@@ -52,9 +54,10 @@ export async function resolve(castore: Castore, root: Node, path: TreePath): Pro
 export async function* walkTree(castore: Castore, root: Node): AsyncGenerator<TreeEntry> {
   yield { path: [], node: root };
   if (root.type !== "directory") return;
+  const directories = new TreeDirectories(castore.directories, root.digest);
   const open: { path: TreePath; entries: Iterator<Entry> }[] = [];
   const enter = async (path: TreePath, node: Node & { type: "directory" }) => {
-    const directory = await openDirectory(castore.directories, node.digest);
+    const directory = await directories.open(node.digest);
     open.push({ path, entries: directory.entries[Symbol.iterator]() });
   };
   await enter([], root);

@@ -1,8 +1,8 @@
 // What differs between two trees: found by digest, so that what is equal costs nothing.
 import { compareBytes } from "../base/bytes.ts";
-import { type Entry, Directory } from "../castore/directory.ts";
-import { openDirectory } from "../castore/directory/closure.ts";
-import { equalNodes, type Node } from "../castore/node.ts";
+import type { Directory, Entry } from "../castore/directory.ts";
+import { TreeDirectories } from "../castore/directory/closure.ts";
+import { type DirectoryNode, equalNodes, type Node } from "../castore/node.ts";
 import type { TreePath } from "../castore/path.ts";
 import type { Castore } from "../castore/tree.ts";
 import type { Store } from "./store.ts";
@@ -24,20 +24,23 @@ export async function* diffTrees(
   beforeRoot: Node,
   after: Castore,
   afterRoot: Node,
-  path: TreePath = [],
 ): AsyncGenerator<Difference> {
   if (equalNodes(beforeRoot, afterRoot)) return;
   if (beforeRoot.type !== "directory" || afterRoot.type !== "directory") {
-    yield { path, before: beforeRoot, after: afterRoot };
+    yield { path: [], before: beforeRoot, after: afterRoot };
     return;
   }
-  const left = await openDirectory(before.directories, beforeRoot.digest);
-  const right = await openDirectory(after.directories, afterRoot.digest);
-  for (const { name, before: old, after: now } of mergeEntries(left, right)) {
-    const at = [...path, name];
-    if (old && now) yield* diffTrees(before, old, after, now, at);
-    else yield { path: at, before: old, after: now };
-  }
+  const left = new TreeDirectories(before.directories, beforeRoot.digest);
+  const right = new TreeDirectories(after.directories, afterRoot.digest);
+  const compare = async function* (a: DirectoryNode, b: DirectoryNode, path: TreePath): AsyncGenerator<Difference> {
+    for (const { name, before, after } of mergeEntries(await left.open(a.digest), await right.open(b.digest))) {
+      const at = [...path, name];
+      if (before && after && equalNodes(before, after)) continue;
+      if (before?.type === "directory" && after?.type === "directory") yield* compare(before, after, at);
+      else yield { path: at, before, after };
+    }
+  };
+  yield* compare(beforeRoot, afterRoot, []);
 }
 
 function* mergeEntries(

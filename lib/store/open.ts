@@ -1,10 +1,14 @@
 // Opening a store by its address.
 import { MemoryBlobService } from "../castore/blob/memory.ts";
+import { ObjectBlobService } from "../castore/blob/object.ts";
 import { MemoryDirectoryService } from "../castore/directory/memory.ts";
+import { ObjectDirectoryService } from "../castore/directory/object.ts";
 import { LocalStore } from "../castore/local/store.ts";
+import { DirObjectStore } from "../castore/object/dir.ts";
 import { parseAddress } from "./address.ts";
 import { LocalNarIndex, LocalPathInfoService } from "./local.ts";
 import { MemoryNarIndex, MemoryPathInfoService } from "./memory.ts";
+import { ObjectNarIndex, ObjectPathInfoService } from "./object.ts";
 import { Store } from "./store.ts";
 
 /** How to open a store. */
@@ -28,6 +32,17 @@ export async function openStore(address?: string, options: OpenOptions = {}): Pr
       castore: { blobs: new MemoryBlobService(), directories: new MemoryDirectoryService() },
       pathInfos: new MemoryPathInfoService(),
       narIndex: new MemoryNarIndex(),
+      storeDir,
+      close: async () => {},
+    });
+  }
+  if (parsed.kind === "object") {
+    const objects = await DirObjectStore.open(parsed.directory);
+    return new Store({
+      address: `dir:${parsed.directory}`,
+      castore: { blobs: new ObjectBlobService(objects), directories: new ObjectDirectoryService(objects) },
+      pathInfos: new ObjectPathInfoService(objects),
+      narIndex: new ObjectNarIndex(objects),
       storeDir,
       close: async () => {},
     });

@@ -161,13 +161,36 @@ export async function* walkClosure(
 }
 
 /**
- * Reads a directory that must be there.
- * @throws TvixError `ERR_CASTORE_MISSING`.
+ * The directories of one tree, read one by one. Some services (object stores) know a directory below a root only
+ * through that root; what is not found by itself is looked for in the root's closure, which is then kept.
  */
-export async function openDirectory(directories: DirectoryService, digest: Digest): Promise<Directory> {
-  const directory = await directories.get(digest);
-  if (directory === undefined) throw missingDirectory(digest);
-  return directory;
+export class TreeDirectories {
+  readonly #directories: DirectoryService;
+  readonly #root: Digest;
+  #closure: Map<string, Directory> | undefined;
+
+  constructor(directories: DirectoryService, root: Digest) {
+    this.#directories = directories;
+    this.#root = root;
+  }
+
+  /** A directory that must be there. @throws TvixError `ERR_CASTORE_MISSING` */
+  async open(digest: Digest): Promise<Directory> {
+    const single = this.#closure ? undefined : await this.#directories.get(digest);
+    const directory = single ?? (await this.#load()).get(digestKey(digest));
+    if (directory === undefined) throw missingDirectory(digest);
+    return directory;
+  }
+
+  async #load(): Promise<Map<string, Directory>> {
+    if (this.#closure) return this.#closure;
+    const closure = new Map<string, Directory>();
+    for await (const directory of this.#directories.getClosure(this.#root)) {
+      closure.set(digestKey(directory.digest()), directory);
+    }
+    this.#closure = closure;
+    return closure;
+  }
 }
 
 /** The error for a directory that is not there. */

@@ -18,10 +18,14 @@ import type { DirectoryService } from "./service.ts";
 /** Longest closure accepted, in bytes. */
 const CLOSURE_LIMIT = 1 << 30;
 const WIDTH = 8;
+/** Most directories remembered. */
+const RECENT = 20_000;
 
 /** Directories in an object store. Those below the root of a closure are addressable only through that root. */
 export class ObjectDirectoryService implements DirectoryService {
   readonly #objects: ObjectStore;
+  /** Directories of the closures read last, so that walking down a tree fetches it once. */
+  #recent = new Map<string, Directory>();
 
   constructor(objects: ObjectStore) {
     this.#objects = objects;
@@ -32,7 +36,7 @@ export class ObjectDirectoryService implements DirectoryService {
   }
 
   async get(digest: Digest): Promise<Directory | undefined> {
-    return (await this.#read(digest))?.[0];
+    return this.#recent.get(digestKey(digest)) ?? (await this.#read(digest))?.[0];
   }
 
   async #read(root: Digest): Promise<Directory[] | undefined> {
@@ -43,6 +47,8 @@ export class ObjectDirectoryService implements DirectoryService {
     if (first === undefined || !equalBytes(digestOf(first.encode()), root)) {
       throw corrupt(root, "its object begins with another directory");
     }
+    if (this.#recent.size + directories.length > RECENT) this.#recent = new Map();
+    for (const directory of directories.slice(0, RECENT)) this.#recent.set(digestKey(directory.digest()), directory);
     return directories;
   }
 

@@ -4,8 +4,8 @@ import { layoutNar, type NarLayout, sliceLayout } from "../../formats/nar/layout
 import type { NarEntry as TreeEntry, NarNode } from "../../formats/nar/tree.ts";
 import { NarWriter } from "../../formats/nar/writer.ts";
 import { openBlob } from "../../castore/blob/range.ts";
-import type { Digest } from "../../castore/digest.ts";
-import { openDirectory } from "../../castore/directory/closure.ts";
+import { type Digest, EMPTY_DIGEST } from "../../castore/digest.ts";
+import { TreeDirectories } from "../../castore/directory/closure.ts";
 import { planTree } from "../../castore/local/plan.ts";
 import { LocalStore } from "../../castore/local/store.ts";
 import type { Node } from "../../castore/node.ts";
@@ -99,7 +99,7 @@ export class SeekableNar {
 
   /** Lays out the NAR of a tree; no contents are read. */
   static async open(castore: Castore, root: Node): Promise<SeekableNar> {
-    return new SeekableNar(castore, layoutNar(await loadNode(castore, root)));
+    return new SeekableNar(castore, layoutNar(await loadTree(castore, root)));
   }
 
   /** Bytes of the NAR. */
@@ -116,14 +116,18 @@ export class SeekableNar {
   }
 }
 
-async function loadNode(castore: Castore, node: Node): Promise<NarNode<Digest>> {
-  if (node.type === "symlink") return { type: "symlink", target: node.target };
-  if (node.type === "file") {
-    return { type: "regular", executable: node.executable, size: node.size, contents: node.digest };
-  }
-  const entries: TreeEntry<Digest>[] = [];
-  for (const entry of (await openDirectory(castore.directories, node.digest)).entries) {
-    entries.push({ name: entry.name, node: await loadNode(castore, entry.node) });
-  }
-  return { type: "directory", entries };
+async function loadTree(castore: Castore, root: Node): Promise<NarNode<Digest>> {
+  const directories = new TreeDirectories(castore.directories, root.type === "directory" ? root.digest : EMPTY_DIGEST);
+  const load = async (node: Node): Promise<NarNode<Digest>> => {
+    if (node.type === "symlink") return { type: "symlink", target: node.target };
+    if (node.type === "file") {
+      return { type: "regular", executable: node.executable, size: node.size, contents: node.digest };
+    }
+    const entries: TreeEntry<Digest>[] = [];
+    for (const entry of (await directories.open(node.digest)).entries) {
+      entries.push({ name: entry.name, node: await load(entry.node) });
+    }
+    return { type: "directory", entries };
+  };
+  return await load(root);
 }

@@ -1,0 +1,37 @@
+// What `tvix/store` exports.
+export { defaultStoreDirectory, KNOWN_ADDRESSES, parseAddress, type StoreAddress } from "./address.ts";
+export { closureOf } from "./closure.ts";
+export { copyClosure, type CopyOptions, type CopySummary, copyTree } from "./copy.ts";
+export { type Difference, diffPaths, diffTrees } from "./diff.ts";
+export { collectGarbage, type GarbageOptions, type GarbageSummary } from "./gc.ts";
+export { importBytes, type ImportBytesOptions, type ImportOptions, importPath, readText } from "./import.ts";
+export { MemoryNarIndex, MemoryPathInfoService } from "./memory.ts";
+export { type IngestedNar, ingestNar, type IngestNarOptions } from "./nar/ingest.ts";
+export { narDigest, narStream, narToFile, SeekableNar } from "./nar/render.ts";
+export { openStore, type OpenOptions } from "./open.ts";
+export {
+  checkPathInfo,
+  decodePathInfo,
+  encodePathInfo,
+  equalPathInfos,
+  type PathInfo,
+  sortedPaths,
+} from "./path-info.ts";
+export { ReferenceScanner } from "./references.ts";
+export { addRoot, listRoots, removeRoot, type Root } from "./roots.ts";
+export type { NarEntry, NarIndex, PathInfoService } from "./service.ts";
+export {
+  fingerprintOf,
+  isContentAddressed,
+  publicKeyText,
+  readPublicKey,
+  readSecretKey,
+  SigningPathInfoService,
+  signPath,
+  signPathInfo,
+  type Trust,
+  trustOf,
+} from "./sign.ts";
+export { countStore, measureStore, type StoreCounts, type StoreStatistics } from "./statistics.ts";
+export { Store, type StoreLocation, type StoreParts } from "./store.ts";
+export { verifyStore, type VerifyStoreOptions, type VerifyStoreSummary } from "./verify.ts";
