@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace tvix::chunk {
 
@@ -67,15 +69,18 @@ constexpr uint64_t gear(uint32_t byte) {
   return out;
 }
 
-constexpr std::array<uint64_t, 256> table() {
-  std::array<uint64_t, 256> out{};
-  for (uint32_t byte = 0; byte < 256; byte++) out[byte] = gear(byte);
-  return out;
+// A constant each, because compilers bound the steps of one constant evaluation.
+template <size_t Byte>
+inline constexpr uint64_t kEntry = gear(Byte);
+
+template <size_t... Bytes>
+constexpr std::array<uint64_t, 256> table(std::index_sequence<Bytes...>) {
+  return {kEntry<Bytes>...};
 }
 
 }  // namespace gear_detail
 
-inline constexpr std::array<uint64_t, 256> kGear = gear_detail::table();
+inline constexpr std::array<uint64_t, 256> kGear = gear_detail::table(std::make_index_sequence<256>());
 static_assert(kGear[0] == 0x3b5d3c7d207e37dc && kGear[255] == 0xaabd2b2a451504e1);
 
 }  // namespace tvix::chunk
