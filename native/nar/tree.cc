@@ -300,6 +300,7 @@ uint32_t ListingBuilder::add(Kind kind, std::string_view target, uint64_t size) 
   return index;
 }
 
+void ListingBuilder::entry(std::string_view name) { name_.assign(name); }
 void ListingBuilder::begin_directory() { open_.push_back(add(kDirectory, {}, 0)); }
 void ListingBuilder::symlink(std::string_view target) { add(kSymlink, target, target.size()); }
 uint32_t ListingBuilder::file(bool executable, uint64_t size) {

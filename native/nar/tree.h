@@ -37,7 +37,7 @@ struct Listing {
 class ListingBuilder {
  public:
   void begin_directory();
-  void entry(std::string_view name) { name_ = name; }
+  void entry(std::string_view name);
   void end_directory() { open_.pop_back(); }
   void symlink(std::string_view target);
   // The index of the new entry.

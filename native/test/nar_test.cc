@@ -20,7 +20,7 @@ class Log : public nar::ByteSink {
   Failure end_directory() override { return add("}"); }
   Failure symlink(std::string_view target) override { return add(std::string("->").append(target).append(";")); }
   Failure begin_file(bool executable, uint64_t size) override {
-    return add((executable ? "x" : "f") + std::to_string(size) + "=");
+    return add(std::string(1, executable ? 'x' : 'f').append(std::to_string(size)).append("="));
   }
   Failure data(const uint8_t* bytes, size_t size) override {
     return add(std::string(reinterpret_cast<const char*>(bytes), size));
