@@ -43,7 +43,7 @@ function intersectAttrs(first: Value, second: Value): Whnf {
     values.push(right.get(key) as Value);
   }
   if (keys.length === 0) return EMPTY_ATTRS;
-  return new AttrsClass(internShape(keys), values, null, right.positions);
+  return new AttrsClass(internShape(keys), values, null, { find: (slot) => right.positionOf(keys[slot] as Sym) });
 }
 
 function approximateSize(set: Attrs): number {
@@ -121,10 +121,9 @@ function functionArgs(f: Value): Whnf {
     formals.map((formal) => formal.hasDefault),
   );
   const positions: Positions = {
-    depth: 1,
-    find: (key) => {
-      const formal: FormalInfo | undefined = formals.find((candidate) => candidate.key === key);
-      return formal === undefined ? null : info.position(formal.offset);
+    find: (slot) => {
+      const formal = formals.find((candidate) => candidate.key === set.shape.keys[slot]) as FormalInfo;
+      return info.position(formal.offset);
     },
   };
   return new AttrsClass(set.shape, set.values, null, positions);
@@ -172,7 +171,7 @@ export const ATTRS_BUILTINS: readonly Builtin[] = [
   define("unsafeGetAttrPos", "!!", "Where an attribute was defined, or null.", (_rt, name, set) => {
     const key = symbol(forcePlainString(name, "the first argument passed to builtins.unsafeGetAttrPos"));
     const attrs = forceAttrs(set, "the second argument passed to builtins.unsafeGetAttrPos");
-    const at = attrs.has(key) ? (attrs.positions?.find(key) ?? null) : null;
+    const at = attrs.positionOf(key);
     return at === null ? null : positionAttrs(at);
   }),
   define(

@@ -13,7 +13,7 @@ const COPY_LIMIT = 24;
 /** A layer may have this fraction of its base's names before both are merged. */
 const LAYER_FRACTION = 4;
 /** How many merged position tables may hang on each other before they are made one. */
-const POSITION_DEPTH = 12;
+const POSITION_DEPTH = 64;
 
 /** Where an attribute was defined: `file` is what `unsafeGetAttrPos` reports. */
 export interface AttrPosition {
@@ -22,10 +22,9 @@ export interface AttrPosition {
   readonly column: number;
 }
 
-/** Finds where the attributes of a set were defined. */
+/** Where the attributes of a set were defined, by slot of its (own) shape. */
 export interface Positions {
-  readonly depth: number;
-  find(key: Sym): AttrPosition | null;
+  find(slot: number): AttrPosition | null;
 }
 
 /** An attribute set. */
@@ -33,7 +32,7 @@ export class Attrs {
   shape: Shape;
   values: readonly Value[];
   base: Attrs | null;
-  readonly positions: Positions | null;
+  positions: Positions | null;
 
   constructor(shape: Shape, values: readonly Value[], base: Attrs | null, positions: Positions | null) {
     this.shape = shape;
@@ -56,6 +55,13 @@ export class Attrs {
     return this.shape.indexOf(key) >= 0 || (this.base !== null && this.base.shape.indexOf(key) >= 0);
   }
 
+  /** Where an attribute was defined, when that is known. */
+  positionOf(key: Sym): AttrPosition | null {
+    const slot = this.shape.indexOf(key);
+    if (slot >= 0) return this.positions === null ? null : this.positions.find(slot);
+    return this.base === null ? null : this.base.positionOf(key);
+  }
+
   /** How many attributes there are. */
   get size(): number {
     return this.flatten().shape.keys.length;
@@ -67,6 +73,7 @@ export class Attrs {
     if (base !== null) {
       const merge = base.shape.mergeWith(this.shape);
       this.values = take(merge.take, base.values, this.values);
+      this.positions = mergePositions(merge.take, base.positions, this.positions);
       this.shape = merge.shape;
       this.base = null;
     }
@@ -95,7 +102,7 @@ export function updateAttrs(left: Attrs, right: Attrs): Attrs {
     if (left.shape.size <= COPY_LIMIT || upper.shape.size * LAYER_FRACTION > left.shape.size) {
       return mergeFlat(left, upper);
     }
-    return new Attrs(upper.shape, upper.values, left, mergePositions(left.positions, upper));
+    return new Attrs(upper.shape, upper.values, left, upper.positions);
   }
   const upper = right.flatten();
   const base = left.base;
@@ -104,7 +111,7 @@ export function updateAttrs(left: Attrs, right: Attrs): Attrs {
     merge.shape,
     take(merge.take, left.values, upper.values),
     base,
-    mergePositions(left.positions, upper),
+    mergePositions(merge.take, left.positions, upper.positions),
   );
   return merge.shape.size * LAYER_FRACTION > base.shape.size ? layer.flatten() : layer;
 }
@@ -115,72 +122,61 @@ function mergeFlat(left: Attrs, right: Attrs): Attrs {
     merge.shape,
     take(merge.take, left.values, right.values),
     null,
-    mergePositions(left.positions, right),
+    mergePositions(merge.take, left.positions, right.positions),
   );
 }
 
-function mergePositions(left: Positions | null, right: Attrs): Positions | null {
-  if (left === null && right.positions === null) return null;
-  const merged = new MergedPositions(left, right.positions, right.shape);
-  return merged;
+function mergePositions(recipe: Int32Array, left: Positions | null, right: Positions | null): Positions | null {
+  if (left === null && right === null) return null;
+  const merged = new MergedPositions(recipe, left, right);
+  return merged.depth > POSITION_DEPTH ? merged.settle() : merged;
 }
 
+/** Positions of a merged set, found by walking down the merges it came from. */
 class MergedPositions implements Positions {
   readonly depth: number;
-  private left: Positions | null;
-  private right: Positions | null;
-  private readonly upper: Shape;
+  readonly take: Int32Array;
+  readonly left: Positions | null;
+  readonly right: Positions | null;
 
-  constructor(left: Positions | null, right: Positions | null, upper: Shape) {
+  constructor(take: Int32Array, left: Positions | null, right: Positions | null) {
+    this.take = take;
     this.left = left;
     this.right = right;
-    this.upper = upper;
-    const depth = 1 + Math.max(left === null ? 0 : left.depth, right === null ? 0 : right.depth);
-    if (depth > POSITION_DEPTH) {
-      this.left = left instanceof MergedPositions ? left.collapse() : left;
-      this.right = right instanceof MergedPositions ? right.collapse() : right;
-      this.depth = 2;
-    } else {
-      this.depth = depth;
-    }
+    this.depth = 1 + Math.max(depthOf(left), depthOf(right));
   }
 
-  find(key: Sym): AttrPosition | null {
-    if (this.upper.indexOf(key) >= 0) return this.right === null ? null : this.right.find(key);
-    return this.left === null ? null : this.left.find(key);
+  find(slot: number): AttrPosition | null {
+    const [leaf, at] = findLeaf(this, slot);
+    return leaf === null ? null : leaf.find(at);
   }
 
-  /** The same answers from one table, so that long chains of `//` keep neither memory nor stack. */
-  private collapse(): Positions {
-    const known = new Map<Sym, AttrPosition | null>();
-    this.collect(known);
-    return new KnownPositions(known);
-  }
-
-  private collect(into: Map<Sym, AttrPosition | null>): void {
-    if (this.left instanceof MergedPositions) this.left.collect(into);
-    else if (this.left instanceof KnownPositions) for (const [key, at] of this.left.known) into.set(key, at);
-    else if (this.left !== null) addAll(this.left, into);
-    for (const key of this.upper.keys) into.set(key, this.right === null ? null : this.right.find(key));
+  /** The same answers without a chain of merges, so that long chains of `//` keep neither memory nor time. */
+  settle(): Positions {
+    const leaves = Array.from(this.take, (_, slot) => findLeaf(this, slot));
+    return {
+      find: (slot) => {
+        const [leaf, at] = leaves[slot] as [Positions | null, number];
+        return leaf === null ? null : leaf.find(at);
+      },
+    };
   }
 }
 
-class KnownPositions implements Positions {
-  readonly depth: number = 1;
-  readonly known: ReadonlyMap<Sym, AttrPosition | null>;
-
-  constructor(known: ReadonlyMap<Sym, AttrPosition | null>) {
-    this.known = known;
+/** The table without merges that knows a slot, and the slot in it. */
+function findLeaf(merged: MergedPositions, slot: number): [Positions | null, number] {
+  let table: Positions | null = merged;
+  let at = slot;
+  while (table instanceof MergedPositions) {
+    const from: number = table.take[at] as number;
+    table = from >= 0 ? table.left : table.right;
+    at = from >= 0 ? from : ~from;
   }
-
-  find(key: Sym): AttrPosition | null {
-    return this.known.get(key) ?? null;
-  }
+  return [table, at];
 }
 
-function addAll(positions: Positions, into: Map<Sym, AttrPosition | null>): void {
-  if (!(positions instanceof SlotPositions)) return;
-  for (const key of positions.shape.keys) into.set(key, positions.find(key));
+function depthOf(positions: Positions | null): number {
+  return positions instanceof MergedPositions ? positions.depth : 0;
 }
 
 /** Turns an offset of a source file into a position. */
@@ -188,23 +184,19 @@ export interface PositionSource {
   position(offset: number): AttrPosition;
 }
 
-/** The positions of the attributes of one set in the source: offsets beside the slots of its shape, -1 for none. */
+/** The positions of the attributes of one set in the source: offsets beside the slots of its shape. */
 export class SlotPositions implements Positions {
-  readonly depth: number = 1;
-  readonly shape: Shape;
   private readonly offsets: readonly number[];
   private readonly source: PositionSource;
 
-  constructor(shape: Shape, offsets: readonly number[], source: PositionSource) {
-    this.shape = shape;
+  constructor(offsets: readonly number[], source: PositionSource) {
     this.offsets = offsets;
     this.source = source;
   }
 
-  find(key: Sym): AttrPosition | null {
-    const slot = this.shape.indexOf(key);
-    const offset = slot < 0 ? -1 : (this.offsets[slot] as number);
-    return offset < 0 ? null : this.source.position(offset);
+  find(slot: number): AttrPosition | null {
+    const offset = this.offsets[slot];
+    return offset === undefined ? null : this.source.position(offset);
   }
 }
 
@@ -246,6 +238,6 @@ export function pickSlots(attrs: Attrs, slots: readonly number[]): Attrs {
     internShape(slots.map((slot) => shape.keys[slot] as Sym)),
     slots.map((slot) => values[slot] as Value),
     null,
-    attrs.positions,
+    mergePositions(Int32Array.from(slots), attrs.positions, null),
   );
 }

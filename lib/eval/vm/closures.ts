@@ -7,7 +7,7 @@
 import type { Fn, FormalSlot, LogicNode, Node, Place } from "../ir/program.ts";
 import { Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
 import { Lambda, type LambdaInfo } from "../value/function.ts";
-import { internShape, type Shape } from "../value/shape.ts";
+import { internShape } from "../value/shape.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
@@ -542,7 +542,7 @@ class ClosureCompiler {
     const { unit } = this;
     const shape = internShape(node.names.map(symbol));
     const values = node.values.map((value) => this.lazy(value, level));
-    const positions = new SlotPositions(shape, node.offsets, unit);
+    const positions = new SlotPositions(node.offsets, unit);
     const build: (frame: Frame) => Attrs =
       values.length === 0
         ? () => EMPTY_ATTRS
@@ -556,9 +556,8 @@ class ClosureCompiler {
     if (node.dynamics.length === 0) return build;
     const names = node.dynamics.map((dynamic) => this.strict(dynamic.name, level));
     const dynamics = node.dynamics.map((dynamic) => this.lazy(dynamic.value, level));
-    const positionsOf = (of: Shape, taken: readonly number[]): Positions =>
+    const positionsOf = (taken: readonly number[]): Positions =>
       new SlotPositions(
-        of,
         taken.map((i) => (node.dynamics[i] as { at: number }).at),
         unit,
       );

@@ -22,7 +22,7 @@ export interface ScriptHost {
   evaluate(text: string, file: string): unknown;
 }
 
-type DynamicPositions = (shape: Shape, taken: readonly number[]) => Positions;
+type DynamicPositions = (taken: readonly number[]) => Positions;
 
 /** What `L` is in emitted text. */
 interface Linked {
@@ -85,10 +85,9 @@ function link(tables: EmittedTables, unit: Unit): Linked {
     y,
     h,
     p: tables.positions.map(([shape, ...offsets]) => {
-      if (shape >= 0) return new SlotPositions(h[shape] as Shape, offsets, unit);
-      return (of: Shape, taken: readonly number[]) =>
+      if (shape >= 0) return new SlotPositions(offsets, unit);
+      return (taken: readonly number[]) =>
         new SlotPositions(
-          of,
           taken.map((i) => offsets[i] as number),
           unit,
         );

@@ -5,7 +5,6 @@ import { EvalError } from "../error.ts";
 import { Attrs, attrsFromPairs, EMPTY_ATTRS, type Positions, updateAttrs } from "../value/attrs.ts";
 import type { FormalInfo, LambdaInfo } from "../value/function.ts";
 import { divideInts, multiplyInts, NixFloat, type NixInt, subtractInts } from "../value/number.ts";
-import type { Shape } from "../value/shape.ts";
 import { type Sym, symbol, symbolName } from "../value/symbol.ts";
 import { force, Thunk } from "../value/thunk.ts";
 import { isInt, type List, type Value, type Whnf } from "../value/value.ts";
@@ -136,7 +135,7 @@ export function addDynamic(
   set: Attrs,
   names: readonly Whnf[],
   values: readonly Value[],
-  positionsOf: (shape: Shape, dynamic: readonly number[]) => Positions,
+  positionsOf: (dynamic: readonly number[]) => Positions,
 ): Attrs {
   const keys: Sym[] = [];
   const kept: Value[] = [];
@@ -155,7 +154,7 @@ export function addDynamic(
   if (keys.length === 0) return set;
   const added = attrsFromPairs(keys, kept);
   const order = added.shape.keys.map((key) => taken[keys.indexOf(key)] as number);
-  const positioned = new Attrs(added.shape, added.values, null, positionsOf(added.shape, order));
+  const positioned = new Attrs(added.shape, added.values, null, positionsOf(order));
   return set === EMPTY_ATTRS ? positioned : updateAttrs(set, positioned);
 }
 
