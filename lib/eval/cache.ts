@@ -1,0 +1,87 @@
+// Compiled units by content: what is stored for a source file, under which key, and when it is refused.
+//
+// An entry holds the emitted JavaScript, its tables, and V8's code cache for it. The key covers everything that the
+// entry depends on: the source text, the compiler (its format number and the global names it knew), the JavaScript
+// engine and its flags. So nothing ever has to be invalidated; whoever keeps the entries may drop any of them.
+//
+//   entry := magic (8 bytes) · warm (1) · three lengths (u32, little endian) · tables (JSON) · text · V8 data
+
+import { sha256HexOfLatin1 } from "../formats/digest.ts";
+import type { Emitted, EmittedTables } from "./vm/emit.ts";
+
+/** Raised whenever emitted text or tables change their meaning. */
+const FORMAT = 1;
+const MAGIC = "tvixunit";
+const HEADER = 8 + 1 + 12;
+
+/** Keeps bytes by key: a directory, a table, a Map. Failures must be hidden: a cache is never necessary. */
+export interface UnitStorage {
+  read(key: string): Uint8Array | undefined;
+  write(key: string, bytes: Uint8Array): void;
+}
+
+/** A stored unit. */
+export interface StoredUnit {
+  readonly emitted: Emitted;
+  /** V8's code cache, empty when there is none. */
+  readonly code: Uint8Array;
+  /** Whether `code` was made after the unit had run, so that it holds the functions that are used. */
+  readonly warm: boolean;
+}
+
+/** What all keys of an evaluator begin with. */
+export function cacheRealm(globals: Iterable<string>, engine: string): string {
+  return sha256HexOfLatin1(`${FORMAT}\0${engine}\0${[...globals].sort().join("\0")}`);
+}
+
+/** The key of a source text. */
+export function unitKey(realm: string, text: string): string {
+  return sha256HexOfLatin1(`${realm}\0${text}`);
+}
+
+/** An entry as bytes. */
+export function encodeUnit(unit: StoredUnit): Uint8Array {
+  const tables = asciiBytes(JSON.stringify(unit.emitted.tables).replace(/[\u007f-\uffff]/g, escapeChar));
+  const text = asciiBytes(unit.emitted.text);
+  const out = new Uint8Array(HEADER + tables.length + text.length + unit.code.length);
+  out.set(asciiBytes(MAGIC), 0);
+  out[8] = unit.warm ? 1 : 0;
+  const view = new DataView(out.buffer);
+  view.setUint32(9, tables.length, true);
+  view.setUint32(13, text.length, true);
+  view.setUint32(17, unit.code.length, true);
+  out.set(tables, HEADER);
+  out.set(text, HEADER + tables.length);
+  out.set(unit.code, HEADER + tables.length + text.length);
+  return out;
+}
+
+/** The inverse of {@link encodeUnit}; `undefined` for anything that is not an entry. */
+export function decodeUnit(bytes: Uint8Array): StoredUnit | undefined {
+  if (bytes.length < HEADER || asciiText(bytes, 0, 8) !== MAGIC) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const tablesEnd = HEADER + view.getUint32(9, true);
+  const textEnd = tablesEnd + view.getUint32(13, true);
+  if (textEnd + view.getUint32(17, true) !== bytes.length) return undefined;
+  try {
+    const tables = JSON.parse(asciiText(bytes, HEADER, tablesEnd)) as EmittedTables;
+    const text = asciiText(bytes, tablesEnd, textEnd);
+    return { emitted: { text, tables }, code: bytes.subarray(textEnd), warm: bytes[8] === 1 };
+  } catch {
+    return undefined;
+  }
+}
+
+const decoder = new TextDecoder("latin1");
+
+function asciiText(bytes: Uint8Array, start: number, end: number): string {
+  return decoder.decode(bytes.subarray(start, end));
+}
+
+function asciiBytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function escapeChar(char: string): string {
+  return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}

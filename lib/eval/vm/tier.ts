@@ -1,0 +1,113 @@
+// Which back end runs a unit, and the cache of compiled units around the JavaScript one.
+//
+// - A file with a cached unit runs as JavaScript: its functions come compiled out of V8's code cache.
+// - Otherwise a small source runs as JavaScript at once, and its entry is written afterwards, when V8 knows which
+//   functions ran; a large one runs as closures, which start sooner, and its JavaScript is written for the next time.
+// - Where code generation is forbidden or fails (text nested too deeply for V8's parser), closures do all the work.
+
+import { cacheRealm, decodeUnit, encodeUnit, type StoredUnit, type UnitStorage, unitKey } from "../cache.ts";
+import type { Backend } from "../evaluator.ts";
+import type { Program } from "../ir/program.ts";
+import type { Whnf } from "../value/value.ts";
+import { compileClosures } from "./closures.ts";
+import { type Emitted, emitProgram } from "./emit.ts";
+import { linkEmitted, scriptName } from "./javascript.ts";
+import type { Unit } from "./unit.ts";
+
+/** A compiled script. */
+export interface HostScript {
+  /** The value of the text. */
+  run(): unknown;
+  /** V8's code cache for it, with the functions that have run so far. */
+  codeCache(): Uint8Array;
+}
+
+/** Compiles JavaScript text, with a code cache when there is one. */
+export interface CachingScriptHost {
+  /** Identifies the engine, its version and its flags. */
+  readonly engine: string;
+  compile(text: string, file: string, code: Uint8Array | undefined): HostScript;
+}
+
+/** Options of {@link tieredBackend}. */
+export interface TierOptions {
+  readonly host: CachingScriptHost;
+  readonly storage?: UnitStorage;
+  /** Sources without a cached unit run as JavaScript up to this many bytes. Default 20 000. */
+  readonly javascriptLimit?: number;
+}
+
+/** A back end that chooses, and writes what it learnt when asked. */
+export interface TieredBackend extends Backend {
+  /** Writes the entries of units that ran without one, or with a cold one. */
+  flush(): void;
+}
+
+interface Pending {
+  readonly key: string;
+  readonly emitted: () => Emitted;
+  readonly script: HostScript | undefined;
+}
+
+const DEFAULT_LIMIT = 20_000;
+const NO_CODE = new Uint8Array(0);
+
+/** The back end for Node. */
+export function tieredBackend(options: TierOptions): TieredBackend {
+  const { host, storage } = options;
+  const limit = options.javascriptLimit ?? DEFAULT_LIMIT;
+  const pending: Pending[] = [];
+  let realm: string | undefined;
+
+  const runStored = (unit: Unit, key: string, stored: StoredUnit): (() => Whnf) => {
+    const file = scriptName(unit);
+    const script = host.compile(stored.emitted.text, file, stored.code.length > 0 ? stored.code : undefined);
+    if (!stored.warm) pending.push({ key, emitted: () => stored.emitted, script });
+    return linkEmitted(stored.emitted, script.run(), file, unit);
+  };
+  const runEmitted = (unit: Unit, key: string | undefined, program: Program): (() => Whnf) => {
+    const file = scriptName(unit);
+    let emitted: Emitted;
+    let script: HostScript;
+    let wrapper: unknown;
+    try {
+      emitted = emitProgram(program.root);
+      script = host.compile(emitted.text, file, undefined);
+      wrapper = script.run();
+    } catch (error) {
+      if (error instanceof RangeError || error instanceof SyntaxError) return compileClosures(program.root, unit);
+      throw error;
+    }
+    if (key !== undefined) pending.push({ key, emitted: () => emitted, script });
+    return linkEmitted(emitted, wrapper, file, unit);
+  };
+  return {
+    load: (unit, program, purpose) => {
+      const { text } = unit.source;
+      if (purpose === "expression" || storage === undefined) {
+        if (text.length <= limit) return runEmitted(unit, undefined, program());
+        return compileClosures(program().root, unit);
+      }
+      realm ??= cacheRealm(unit.globals.keys(), host.engine);
+      const key = unitKey(realm, text);
+      const bytes = storage.read(key);
+      const stored = bytes === undefined ? undefined : decodeUnit(bytes);
+      if (stored !== undefined) return runStored(unit, key, stored);
+      const compiled = program();
+      if (text.length <= limit) return runEmitted(unit, key, compiled);
+      pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
+      return compileClosures(compiled.root, unit);
+    },
+    flush: () => {
+      for (const { key, emitted, script } of pending.splice(0)) {
+        try {
+          const warm = script !== undefined;
+          storage?.write(key, encodeUnit({ emitted: emitted(), code: script?.codeCache() ?? NO_CODE, warm }));
+        } catch (error) {
+          // Text too deep to emit: the unit simply has no entry.
+          if (!(error instanceof RangeError)) throw error;
+        }
+      }
+    },
+  };
+}
