@@ -1,0 +1,13 @@
+// Records the oracle's answers for the tests of this folder: `TVIX_ORACLE="…" npx tsx test/eval/engine/record.ts`.
+import { writeFileSync } from "node:fs";
+import { chosenCases, oracleAnswers, randomCases, type RegexCase } from "./regex-cases.ts";
+
+const answers: RegexCase[] = oracleAnswers(chosenCases());
+// In small lots, because libstdc++ takes minutes over some and a lot is given up then.
+const cases = [...randomCases(1, 1500), ...randomCases(2, 1500, 0)].filter(([pattern]) => pattern.length < 40);
+for (let at = 0; at < cases.length; at += 25) answers.push(...oracleAnswers(cases.slice(at, at + 25)));
+writeFileSync(
+  new URL("../../data/eval/regex.json", import.meta.url),
+  `[\n${answers.map((answer) => JSON.stringify(answer)).join(",\n")}\n]\n`,
+);
+console.log(`recorded ${answers.length} regex cases`);
