@@ -1,6 +1,6 @@
 // C++ Nix as an oracle for tests: runs expressions where it is installed and reads back what it prints.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -26,15 +26,43 @@ export function askOracle(source: string): { value: Printed } | { error: string 
     const run = spawnSync(COMMAND[0] as string, [...COMMAND.slice(1), "--eval", "--strict", file], {
       encoding: "latin1",
       maxBuffer: 1 << 28,
-      timeout: 3_000,
+      timeout: 20_000,
+      killSignal: "SIGKILL", // it does not listen to others inside libstdc++
     });
     if (run.error) return { error: `the oracle did not finish: ${run.error.message}` };
     if (run.status === 0) return { value: new Printer(run.stdout).read() };
-    const plain = run.stderr.replaceAll("\u001b[31;1m", "").replace(/\u001b\[[0-9;]*m/g, "");
-    return { error: plain.slice(plain.lastIndexOf("error: ") + 7).trim() };
+    return { error: lastError(run.stderr) };
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** The printed value of each Nix text, one process each in one shell; for those that fail, the last error. */
+export function askOracleEach(sources: readonly string[]): ({ printed: string } | { error: string })[] {
+  const folder = mkdtempSync(join(tmpdir(), "tvix-oracle-"));
+  try {
+    sources.forEach((source, i) => writeFileSync(join(folder, `${i}.nix`), source, "latin1"));
+    const nix = COMMAND.at(-1) as string;
+    const loop = `cd ${folder}; for i in *.nix; do ${nix} --eval --strict $i >$i.out 2>$i.err || rm $i.out; done`;
+    const shell = [...COMMAND.slice(0, -1), "bash", "-c", loop];
+    spawnSync(shell[0] as string, shell.slice(1));
+    return sources.map((_, i) => {
+      const printed = join(folder, `${i}.nix.out`);
+      if (existsSync(printed)) return { printed: readFileSync(printed, "latin1").trimEnd() };
+      return { error: lastError(readFileSync(join(folder, `${i}.nix.err`), "latin1")) };
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The innermost message of what the oracle wrote about a failure. */
+function lastError(stderr: string): string {
+  const plain = stderr.replace(/\u001b\[[0-9;]*m/g, "");
+  return plain
+    .slice(plain.lastIndexOf("error: ") + 7)
+    .split(/\n\s*(?:at |\d+\||$)/)[0]
+    ?.trim() as string;
 }
 
 /** A Nix string literal of the bytes. */

@@ -83,7 +83,7 @@ export function ourAnswer(pattern: string, subject: string, automaton = false): 
     const regex = new Regex(pattern, { translate: !automaton });
     return [pattern, subject, regex.match(subject) ?? null, regex.split(subject)];
   } catch (error) {
-    if (error instanceof TvixError) return [pattern, error.code === "ERR_EVAL_REGEX_INVALID" ? "invalid" : "limit"];
+    if (error instanceof TvixError) return [pattern, error.message.startsWith("invalid") ? "invalid" : "limit"];
     throw error;
   }
 }

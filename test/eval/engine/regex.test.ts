@@ -11,11 +11,11 @@ const recorded = JSON.parse(
   readFileSync(new URL("../../data/eval/regex.json", import.meta.url), "utf8"),
 ) as RegexCase[];
 
-function codeOf(run: () => unknown): string {
+function refusalOf(run: () => unknown): string {
   try {
     run();
   } catch (error) {
-    if (error instanceof TvixError) return error.code;
+    if (error instanceof TvixError) return error.message.split(" regular expression ")[0] as string;
     throw error;
   }
   return "none";
@@ -75,10 +75,10 @@ describe("size", () => {
     expect(compileRegex("(a|ab)").split("ab".repeat(20_000)).length).toBe(40_001);
   });
 
-  test("what is too large is refused with a code", () => {
-    expect(codeOf(() => compileRegex("(".repeat(200_000)))).toBe("ERR_EVAL_REGEX_LIMIT");
-    expect(codeOf(() => compileRegex("((((((((a{9}){9}){9}){9}){9}){9}){9}){9})"))).toBe("ERR_EVAL_REGEX_LIMIT");
-    expect(codeOf(() => compileRegex("[".repeat(100_000)))).toBe("ERR_EVAL_REGEX_INVALID");
+  test("what is too large is refused", () => {
+    expect(refusalOf(() => compileRegex("(".repeat(200_000)))).toBe("memory limit exceeded by");
+    expect(refusalOf(() => compileRegex("((((((((a{9}){9}){9}){9}){9}){9}){9}){9})"))).toBe("memory limit exceeded by");
+    expect(refusalOf(() => compileRegex("[".repeat(100_000)))).toBe("invalid");
     expect(compileRegex("a".repeat(90_000)).match("a".repeat(90_000))).toEqual([]);
     expect(compileRegex(`a${"*".repeat(50_000)}`).match("aaa")).toEqual([]);
     expect(compileRegex(`${"(".repeat(1000)}a${")".repeat(1000)}`).match("a")).toHaveLength(1000);

@@ -118,7 +118,7 @@ const cache = new Map<string, Regex>();
 
 /**
  * Compiles a pattern, or returns the compiled one if it was used recently.
- * Throws `ERR_EVAL_REGEX_INVALID` for what is not a pattern and `ERR_EVAL_REGEX_LIMIT` for one that is too large.
+ * Throws `ERR_EVAL_REGEX` for what is not a pattern or is too large.
  */
 export function compileRegex(pattern: string): Regex {
   let regex = cache.get(pattern);

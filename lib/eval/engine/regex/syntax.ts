@@ -4,7 +4,7 @@
 // The scanner below looks one token ahead, as libstdc++'s does, because that decides which of two faults in one
 // pattern is met first; and states are counted as libstdc++ would make them, because it refuses a pattern of more
 // than 100 000 states with a message of its own.
-import { TvixError } from "../../../base/error.ts";
+import { EvalError } from "../../error.ts";
 import {
   addByte,
   addSet,
@@ -103,7 +103,7 @@ class Scanner {
   }
 
   fail(reason: string): never {
-    throw new TvixError("ERR_EVAL_REGEX_INVALID", `invalid regular expression '${this.pattern}'`, {
+    throw new EvalError("ERR_EVAL_REGEX", `invalid regular expression '${this.pattern}'`, {
       notes: [`${reason} (at byte ${this.at})`],
     });
   }
@@ -206,7 +206,7 @@ interface Level {
 
 /**
  * Parses a POSIX extended regular expression given as one char per byte.
- * Throws `ERR_EVAL_REGEX_INVALID` or, past libstdc++'s limit on states, `ERR_EVAL_REGEX_LIMIT`.
+ * Throws `ERR_EVAL_REGEX`, with one message for what is not a pattern and another past libstdc++'s limit on states.
  */
 export function parseRegex(pattern: string): RegexSyntax {
   return new Parser(pattern).parse();
@@ -338,8 +338,8 @@ class Parser {
 }
 
 /** The error of a pattern that is too large, or too large for its subject. */
-export function regexLimit(pattern: string, reason: string): TvixError {
-  return new TvixError("ERR_EVAL_REGEX_LIMIT", `memory limit exceeded by regular expression '${pattern}'`, {
+export function regexLimit(pattern: string, reason: string): EvalError {
+  return new EvalError("ERR_EVAL_REGEX", `memory limit exceeded by regular expression '${pattern}'`, {
     notes: [reason],
   });
 }

@@ -1,0 +1,13 @@
+// fromTOML.
+import { parseToml } from "../engine/toml.ts";
+import { force } from "../value/thunk.ts";
+import { forcePlainString } from "../vm/demand.ts";
+import { type BuiltinTable, define } from "./define.ts";
+import { JSON_BUILDER } from "./json.ts";
+
+/** TOML. */
+export const TOML_BUILTINS: BuiltinTable = [
+  define("fromTOML", "!", "The value of a TOML document; dates and times are refused.", (_rt, text) =>
+    force(parseToml(forcePlainString(text, "the argument passed to builtins.fromTOML"), JSON_BUILDER)),
+  ),
+];
