@@ -190,7 +190,7 @@ class TomlParser<V> {
         next = new Table<V>("dotted");
         table.entries.set(key, next);
       }
-      if (!(next instanceof Table) || next.origin === "header" || next.origin === "inline") {
+      if (!(next instanceof Table) || next.origin !== "dotted") {
         this.#fail(`'${key}' is already defined and cannot be added to`, start);
       }
       table = next;

@@ -6,6 +6,7 @@ import { NUMBER_BUILTINS } from "../../../lib/eval/builtins/numbers.ts";
 import { REGEX_BUILTINS } from "../../../lib/eval/builtins/regex.ts";
 import { STRING_BUILTINS } from "../../../lib/eval/builtins/strings.ts";
 import { VERSION_BUILTINS } from "../../../lib/eval/builtins/version.ts";
+import { TOML_BUILTINS } from "../../../lib/eval/builtins/toml.ts";
 import { callToNix, makeCall } from "./calls.ts";
 import { CALLS } from "./cases.ts";
 
@@ -14,6 +15,7 @@ const TABLES: readonly BuiltinTable[] = [
   NUMBER_BUILTINS,
   REGEX_BUILTINS,
   STRING_BUILTINS,
+  TOML_BUILTINS,
   VERSION_BUILTINS,
 ];
 
@@ -22,9 +24,11 @@ type Recorded = [nix: string, answer: { printed: string } | { error: string }];
 /** Messages that differ from Nix's on purpose: ours say more. */
 const OURS: readonly RegExp[] = [/has no exact floating point form/];
 
-/** Of the shared messages of coercion and type errors, whose tests are elsewhere, only the kind counts here. */
+/** Of the messages of TOML, and of the shared ones of coercion and type errors, whose tests are elsewhere, only the kind counts here. */
 function normal(answer: { printed: string } | { error: string }): unknown {
   if ("printed" in answer) return answer;
+  // Our TOML messages are our own: toml11's are pictures of several lines.
+  if (answer.error.startsWith("while parsing TOML")) return "TOML";
   if (answer.error.startsWith("cannot coerce")) return "cannot coerce";
   return answer.error.replace(/null: null$/, "null");
 }

@@ -1,4 +1,5 @@
 // The calls whose answers are recorded from the oracle, by family.
+import { tomlDocuments } from "./toml-cases.ts";
 import { type Call, contextual, float, int, path, thrown } from "./calls.ts";
 
 const DRV = "/nix/store/ia70ss13m22znbl8khrf2hq72qmh5drr-ruby-2.7.5.drv";
@@ -280,5 +281,7 @@ const json: Call[] = [
   ["toJSON", thrown],
 ];
 
+const toml: Call[] = [...tomlDocuments().map((text): Call => ["fromTOML", text]), ["fromTOML", src], ["fromTOML", 1]];
+
 /** Calls by the name of their family. */
-export const CALLS: Readonly<Record<string, readonly Call[]>> = { strings, numbers, version, regex, json };
+export const CALLS: Readonly<Record<string, readonly Call[]>> = { strings, numbers, version, regex, json, toml };

@@ -29,10 +29,11 @@ export type RegexNode =
   | { readonly kind: "alternation"; readonly branches: readonly RegexNode[] }
   | { readonly kind: "repeat"; readonly body: RegexNode; readonly min: number; readonly max: number };
 
-/** The tree of a pattern and how many groups it has. */
+/** The tree of a pattern, how many groups it has, and how many states libstdc++ makes of it. */
 export interface RegexSyntax {
   readonly root: RegexNode;
   readonly groups: number;
+  readonly states: number;
 }
 
 /** libstdc++'s `_GLIBCXX_REGEX_STATE_LIMIT`. */
@@ -250,7 +251,7 @@ class Parser {
       scan.fail(scan.kind === ")" ? "a parenthesis is not opened" : `nothing that '${scan.text}' could repeat`);
     }
     this.#count(2);
-    return { root: alternationOf(level.branches).node, groups: this.#groups };
+    return { root: alternationOf(level.branches).node, groups: this.#groups, states: this.#states };
   }
 
   /** Closes the branch that has been read: libstdc++ ends each with a state of its own, and joins two with two. */

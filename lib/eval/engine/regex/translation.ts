@@ -19,6 +19,8 @@ export interface Translation {
   readonly maxLength: number;
 }
 
+/** Larger patterns are slow to compile for V8, which also has limits on size that it reports late. */
+const STATES_LIMIT = 2_000;
 /** Steps that we let V8 backtrack for one subject; about ten milliseconds. */
 const BUDGET = 4_000_000;
 
@@ -27,7 +29,7 @@ const BUDGET = 4_000_000;
  * `undefined` where the answers could differ.
  */
 export function translateRegex(syntax: RegexSyntax, purpose: "match" | "search"): Translation | undefined {
-  if (purpose === "search" && isNullable(syntax.root)) return undefined;
+  if (syntax.states > STATES_LIMIT || (purpose === "search" && isNullable(syntax.root))) return undefined;
   const judge = new Judge(purpose === "search");
   judge.visit(syntax.root, emptySet(), true, 1);
   if (!judge.agrees) return undefined;
