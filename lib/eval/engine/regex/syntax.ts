@@ -302,7 +302,7 @@ class Parser {
 
   #repeat(body: Built, min: number, max: number, added: number): Built {
     this.#count(added);
-    return { node: repeatOf(body.node, min, max), states: body.states + added, depth: body.depth + 1 };
+    return repeated(body, min, max, body.states + added);
   }
 
   #interval(body: Built): Built {
@@ -316,7 +316,7 @@ class Parser {
     if (max === Number.POSITIVE_INFINITY) states += this.#count(body.states + 1);
     else if (max < min) scan.fail(`a repeat count from ${min} to ${max}`);
     else states += this.#count(1 + (max - min) * (body.states + 1));
-    return { node: repeatOf(body.node, min, max), states, depth: body.depth + 1 };
+    return repeated(body, min, max, states);
   }
 
   #number(): number | undefined {
@@ -367,6 +367,12 @@ function groupOf(level: Level): Built {
     states: body.states + 2,
     depth: body.depth + 1,
   };
+}
+
+function repeated(body: Built, min: number, max: number, states: number): Built {
+  const node = repeatOf(body.node, min, max);
+  const deeper = node.kind === "repeat" && node.body === body.node;
+  return { node, states, depth: body.depth + (deeper ? 1 : 0) };
 }
 
 /** A repeat; `x**`, `x+?` and their like become one where that cannot show. */
