@@ -35,3 +35,10 @@ export {
 export { countStore, measureStore, type StoreCounts, type StoreStatistics } from "./statistics.ts";
 export { Store, type StoreLocation, type StoreParts } from "./store.ts";
 export { verifyStore, type VerifyStoreOptions, type VerifyStoreSummary } from "./verify.ts";
+export {
+  exportPaths,
+  type ExportPathsOptions,
+  importClosure,
+  type ImportClosureOptions,
+  importStream,
+} from "./stream.ts";

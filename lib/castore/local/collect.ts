@@ -215,25 +215,27 @@ async function repack(store: LocalStore, locked: LockedPacks, options: CollectOp
     const location = decodeLocation(value) as Location;
     chunks.get(location?.pack)?.push({ digest: asDigest(key), offset: location.offset, length: location.length });
   }
-  let freed = 0;
+  let removed = 0;
   let done = 0;
   const target = new RepackTarget(store);
   try {
     for (const number of sparse) {
       options.signal?.throwIfAborted();
-      freed += await rewrite(store, number, chunks.get(number) ?? [], target, locked);
-      options.onProgress?.({ phase: "repack", done: ++done, total: sparse.length, bytes: freed });
+      removed += await rewrite(store, number, chunks.get(number) ?? [], target, locked);
+      options.onProgress?.({ phase: "repack", done: ++done, total: sparse.length, bytes: removed });
     }
   } finally {
     await target.close();
   }
-  return freed;
+  return removed - target.written;
 }
 
 /** Packs that live chunks are copied to. */
 class RepackTarget {
   readonly #store: LocalStore;
   #pack: OpenPack | undefined;
+  /** Bytes of the packs that are closed. */
+  written = 0;
 
   constructor(store: LocalStore) {
     this.#store = store;
@@ -246,12 +248,13 @@ class RepackTarget {
   }
 
   async close(): Promise<void> {
+    this.written += this.#pack?.writer.size ?? 0;
     await this.#pack?.retire();
     this.#pack = undefined;
   }
 }
 
-/** Copies what is alive in a pack and removes the pack. By how many bytes all packs became shorter. */
+/** Copies what is alive in a pack and removes the pack. Bytes of the pack removed. */
 async function rewrite(
   store: LocalStore,
   number: number,
@@ -261,31 +264,29 @@ async function rewrite(
 ): Promise<number> {
   const { packs } = store;
   const size = fileSize(packs.path(number)) ?? 0;
-  const copied = chunks.length === 0 ? 0 : await copyLive(store, number, chunks, target);
-  if (copied === undefined) return 0;
+  if (chunks.length > 0 && !(await copyLive(store, number, chunks, target))) return 0;
   const writer = locked.writers.get(number) as PackWriter;
   locked.writers.delete(number);
   await packs.remove(number, writer);
-  return size - copied;
+  return size;
 }
 
-/** Bytes written; `undefined` for a damaged pack, which stays: a repair may still need what is whole in it. */
+/** False for a damaged pack, which stays: a repair may still need what is whole in it. */
 async function copyLive(
   store: LocalStore,
   number: number,
   chunks: LiveChunk[],
   target: RepackTarget,
-): Promise<number | undefined> {
+): Promise<boolean> {
   chunks.sort((a, b) => a.offset - b.offset);
-  let copied = 0;
   const reader = PackReader.open(store.packs.path(number));
   try {
     for (let at = 0; at < chunks.length; at += COPY_CHUNKS) {
-      copied += await copyGroup(store, number, reader, chunks.slice(at, at + COPY_CHUNKS), await target.pack());
+      await copyGroup(store, number, reader, chunks.slice(at, at + COPY_CHUNKS), await target.pack());
     }
-    return copied;
+    return true;
   } catch (error) {
-    if (error instanceof TvixError && ["ERR_PACK_CORRUPT", "ERR_PACK_FORMAT"].includes(error.code)) return undefined;
+    if (error instanceof TvixError && ["ERR_PACK_CORRUPT", "ERR_PACK_FORMAT"].includes(error.code)) return false;
     throw error;
   } finally {
     reader.close();
@@ -299,8 +300,7 @@ async function copyGroup(
   reader: PackReader,
   group: readonly LiveChunk[],
   to: OpenPack,
-): Promise<number> {
-  const before = to.writer.size;
+): Promise<void> {
   const offsets = await to.writer.copy(reader, {
     offsets: Float64Array.from(group, (chunk) => chunk.offset),
     lengths: Uint32Array.from(group, (chunk) => chunk.length),
@@ -315,5 +315,4 @@ async function copyGroup(
       index.chunks.put(chunk.digest, encodeLocation(to.number, offsets[i] as number, chunk.length));
     }
   });
-  return to.writer.size - before;
 }
