@@ -208,7 +208,7 @@ function parseGraph(json: string, storeDir: string): GraphEntry[] {
   } catch (cause) {
     throw graphError("it is not JSON", cause);
   }
-  const arrays = Array.isArray(parsed) ? [parsed] : Object.values((parsed ?? {}) as object).filter(Array.isArray);
+  const arrays = Array.isArray(parsed) ? [parsed] : Object.values(parsed ?? {}).filter(Array.isArray);
   const entries = arrays
     .flat()
     .filter((entry: unknown) => typeof entry === "object" && entry !== null && "path" in entry);
