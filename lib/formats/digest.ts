@@ -1,7 +1,7 @@
 // The one door to the hash functions: everything in the rooms of formats that hashes comes through here.
 //
-// A browser build replaces this file (and `ed25519.ts`) and nothing else; the rest of lib/formats is plain
-// arithmetic over bytes.
+// A browser build replaces this file, `ed25519.ts` and `compress.ts`; the rest of lib/formats is plain arithmetic over
+// bytes.
 
 import { createHash, hash } from "node:crypto";
 import { latin1ToBytes } from "../base/text.ts";

@@ -6,13 +6,21 @@
 // parsers that hold a bounded amount, whatever the lengths in the input claim.
 //
 // Byte strings are `Uint8Array` where they are data and one-char-per-byte ("latin1") strings where they are keys or
-// Nix strings; see lib/base/text.ts. Sizes are numbers up to 2^53−1. Two files are the platform's seam, `digest.ts`
-// and `ed25519.ts`; a browser build replaces those.
+// Nix strings; see lib/base/text.ts. Sizes are numbers up to 2^53−1. Three files are the platform's seam, `digest.ts`,
+// `ed25519.ts` and `compress.ts`; a browser build replaces those.
 //
 // Elsewhere: derivations are in lib/derivation, archives of host file trees in lib/native and lib/store.
 
 export { decodeBase64, decodeBase64Url, encodeBase64, encodeBase64Url } from "./base64.ts";
 export { CACHE_INFO_TYPE, type CacheInfo, formatCacheInfo, parseCacheInfo } from "./cache-info.ts";
+export {
+  type Compression,
+  compress,
+  compressionExtension,
+  decompress,
+  detectCompression,
+  parseCompression,
+} from "./compress.ts";
 export { type ConfLine, formatConf, parseConf, resolveConf } from "./conf.ts";
 export {
   type ContentAddress,

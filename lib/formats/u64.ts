@@ -1,7 +1,7 @@
 // The one number form of Nix's binary formats: 64 bits, little-endian, and the zero padding of what follows lengths.
 
 /**
- * Reads the u64 at `at`. Values beyond 2^53−1, which no length in practice reaches, come back as `Infinity`: larger
+ * Reads the u64 at `at`, all eight bytes of which must be there. Values beyond 2^53−1, which no length in practice reaches, come back as `Infinity`: larger
  * than any limit, and refused by whoever compares.
  */
 export function readU64(bytes: Uint8Array, at: number): number {
@@ -28,6 +28,6 @@ export function paddingOf(length: number): number {
 }
 
 function word(bytes: Uint8Array, at: number): number {
-  const [a = 0, b = 0, c = 0, d = 0] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-  return (a | (b << 8) | (c << 16) | (d << 24)) >>> 0;
+  const low = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+  return (low | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24)) >>> 0;
 }

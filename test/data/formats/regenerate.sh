@@ -30,7 +30,9 @@ ln -s dir/file "$tree/link"
 ln "$tree/dir/file" "$tree/same"
 head -c 1000 /dev/zero >"$tree/zeros"
 pack() { # FORM: the tree as FORM.tar
-  (cd "$tree" && find . | LC_ALL=C sort | tar --format="$1" --no-recursion --owner=0 --group=0 --mtime=@1.5 -cf - -T -) >"tar/$1.tar"
+  options=; [ "$1" = pax ] && options="--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime"
+  # shellcheck disable=SC2086
+  (cd "$tree" && find . | LC_ALL=C sort | tar --format="$1" --no-recursion --owner=0 --group=0 --mtime=@1.5 $options -cf - -T -) >"tar/$1.tar"
 }
 pack v7
 mkfifo "$tree/fifo"
@@ -41,5 +43,14 @@ printf y >"$tree/$(printf 'byte\377')"
 printf z >"$tree/é"
 pack gnu
 pack pax
+# One text in every compression, with runs and with what does not compress.
+mkdir -p compress
+{ cat paths.nix paths.nix; head -c 5000 /dev/zero; openssl enc -aes-128-ctr -K 00 -iv 00 -in tar/v7.tar 2>/dev/null; } >compress/sample
+gzip -9 -n -c compress/sample >compress/sample.gz
+bzip2 -1 -c compress/sample >compress/sample.bz2
+head -c 10000000 /dev/zero | bzip2 -c >compress/zeros.bz2
+xz -c compress/sample >compress/sample.xz
+zstd -q -19 -c compress/sample >compress/sample.zst
+node -e 'process.stdout.write(require("zlib").brotliCompressSync(require("fs").readFileSync("compress/sample")))' >compress/sample.br
 # The conversation with the daemon is recorded by the test that has it.
 cd ../../.. && TVIX_RECORD=1 npx vitest run test/formats/daemon.test.ts -t live
