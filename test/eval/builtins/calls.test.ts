@@ -1,22 +1,26 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { BuiltinTable } from "../../../lib/eval/builtins/define.ts";
+import { HASH_BUILTINS } from "../../../lib/eval/builtins/hash.ts";
 import { JSON_BUILTINS } from "../../../lib/eval/builtins/json.ts";
 import { NUMBER_BUILTINS } from "../../../lib/eval/builtins/numbers.ts";
 import { REGEX_BUILTINS } from "../../../lib/eval/builtins/regex.ts";
 import { STRING_BUILTINS } from "../../../lib/eval/builtins/strings.ts";
 import { VERSION_BUILTINS } from "../../../lib/eval/builtins/version.ts";
 import { TOML_BUILTINS } from "../../../lib/eval/builtins/toml.ts";
+import { XML_BUILTINS } from "../../../lib/eval/builtins/xml.ts";
 import { callToNix, makeCall } from "./calls.ts";
 import { CALLS } from "./cases.ts";
 
 const TABLES: readonly BuiltinTable[] = [
+  HASH_BUILTINS,
   JSON_BUILTINS,
   NUMBER_BUILTINS,
   REGEX_BUILTINS,
   STRING_BUILTINS,
   TOML_BUILTINS,
   VERSION_BUILTINS,
+  XML_BUILTINS,
 ];
 
 type Recorded = [nix: string, answer: { printed: string } | { error: string }];
@@ -29,6 +33,9 @@ function normal(answer: { printed: string } | { error: string }): unknown {
   if ("printed" in answer) return answer;
   // Our TOML messages are our own: toml11's are pictures of several lines.
   if (answer.error.startsWith("while parsing TOML")) return "TOML";
+  // Messages of lib/formats keep their hints apart from the message.
+  if (/^invalid (base-64|SRI) hash/.test(answer.error)) return "invalid hash";
+  if (/ hash|blake3/.test(answer.error)) return answer.error.split(/, (?:nor|expect)|;/)[0];
   if (answer.error.startsWith("cannot coerce")) return "cannot coerce";
   return answer.error.replace(/null: null$/, "null");
 }

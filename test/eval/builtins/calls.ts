@@ -1,7 +1,8 @@
 // Calls of built-in functions as data: written as Nix for the oracle, and made directly for us.
 import { EvalError } from "../../../lib/eval/error.ts";
 import type { Builtin, BuiltinTable } from "../../../lib/eval/builtins/define.ts";
-import { type Attrs, attrsFromMap } from "../../../lib/eval/value/attrs.ts";
+import { type AttrPosition, type Attrs, attrsFromMap } from "../../../lib/eval/value/attrs.ts";
+import { Lambda, type LambdaInfo } from "../../../lib/eval/value/function.ts";
 import { makeInt, NixFloat } from "../../../lib/eval/value/number.ts";
 import { ContextString, makeString, parseContextElement } from "../../../lib/eval/value/string.ts";
 import { type Sym, symbol } from "../../../lib/eval/value/symbol.ts";
@@ -50,6 +51,15 @@ export const thrown: Special = new Special('(throw "needed")', () =>
     throw new EvalError("ERR_EVAL_THROW", "needed");
   }),
 );
+
+/** A function, for what can be seen of it without calling it. */
+export function lambda(nix: string, info: Pick<LambdaInfo, "param" | "formals" | "ellipsis">): Special {
+  const position = (offset: number): AttrPosition => ({ file: "\u00abstring\u00bb", line: 1, column: offset });
+  const body = (): never => {
+    throw new Error("not to be called");
+  };
+  return new Special(`(${nix})`, () => new Lambda(body, null, { ...info, name: "", offset: 0, position }, null));
+}
 
 /** A string that refers to store paths; elements as in value/string.ts. */
 export function contextual(text: string, ...elements: string[]): Special {

@@ -1,6 +1,7 @@
 // The calls whose answers are recorded from the oracle, by family.
+import { symbol } from "../../../lib/eval/value/symbol.ts";
 import { tomlDocuments } from "./toml-cases.ts";
-import { type Call, contextual, float, int, path, thrown } from "./calls.ts";
+import { type Call, contextual, float, int, lambda, path, thrown } from "./calls.ts";
 
 const DRV = "/nix/store/ia70ss13m22znbl8khrf2hq72qmh5drr-ruby-2.7.5.drv";
 const SRC = "/nix/store/7x9z1lk6ncr0b7gqk3hjl3bgbsv6s1hk-src";
@@ -283,5 +284,86 @@ const json: Call[] = [
 
 const toml: Call[] = [...tomlDocuments().map((text): Call => ["fromTOML", text]), ["fromTOML", src], ["fromTOML", 1]];
 
+const formal = (name: string): { key: number; name: string; hasDefault: boolean; offset: number } => ({
+  key: symbol(name),
+  name,
+  hasDefault: false,
+  offset: 0,
+});
+const drv = { type: "derivation", drvPath: "/d.drv", outPath: "/o", x: 1 };
+const xml: Call[] = [
+  ...[
+    null,
+    true,
+    false,
+    1,
+    -1,
+    int("9223372036854775807"),
+    float(0.1),
+    float(1e6),
+    float(1e-7),
+    "",
+    "a<b>&\"'\n\t\r\u00c3\u00a9",
+    [],
+    {},
+  ].map((value): Call => ["toXML", value]),
+  ["toXML", [1, ["a", { b: [] }], { "a b": {}, a: 1 }]],
+  ["toXML", path("/a/b")],
+  ["toXML", src],
+  ["toXML", [src, { x: out }]],
+  ["toXML", [drv, drv]],
+  ["toXML", { type: "derivation", a: 1 }],
+  ["toXML", { type: "derivation", drvPath: 1, outPath: "/o" }],
+  ["toXML", { outPath: "/o" }],
+  ["toXML", thrown],
+  ["toXML", lambda("x: x", { param: "x", formals: null, ellipsis: false })],
+  ["toXML", lambda("{ b, a ? 1 }: 1", { param: "", formals: [formal("b"), formal("a")], ellipsis: false })],
+  ["toXML", lambda("{ a, ... }@z: 1", { param: "z", formals: [formal("a")], ellipsis: true })],
+  ["toXML", lambda("{ }: 1", { param: "", formals: [], ellipsis: false })],
+];
+
+const SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const SRI = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+const hash: Call[] = [
+  ...["md5", "sha1", "sha256", "sha512", "blake3", "sha3", "", "SHA256"].flatMap((algo) =>
+    ["", "abc", "\u00ff\u0001"].map((text): Call => ["hashString", algo, text]),
+  ),
+  ["hashString", "sha256", src],
+  ["hashString", contextual("sha256", SRC), ""],
+  ["hashString", "sha256", 1],
+  ["hashString", "sha256", { outPath: "a" }],
+  ["hashString", 1, ""],
+  ...["base16", "nix32", "base32", "base64", "sri", "hex", ""].map(
+    (toHashFormat): Call => ["convertHash", { hash: SRI, toHashFormat }],
+  ),
+  ["convertHash", { hash: SHA256, hashAlgo: "sha256", toHashFormat: "sri" }],
+  ["convertHash", { hash: SHA256.toUpperCase(), hashAlgo: "sha256", toHashFormat: "nix32" }],
+  ["convertHash", { hash: `sha256:${SHA256}`, toHashFormat: "base64" }],
+  ["convertHash", { hash: `sha256:${SHA256}`, hashAlgo: "sha256", toHashFormat: "base64" }],
+  ["convertHash", { hash: SRI, hashAlgo: "sha256", toHashFormat: "base16" }],
+  ["convertHash", { hash: SRI, hashAlgo: "sha1", toHashFormat: "base16" }],
+  ["convertHash", { hash: SHA256, toHashFormat: "base16" }],
+  ["convertHash", { hash: SHA256, hashAlgo: "sha1", toHashFormat: "base16" }],
+  ["convertHash", { hash: SHA256, hashAlgo: "sha3", toHashFormat: "base16" }],
+  ["convertHash", { hash: SHA256, hashAlgo: "", toHashFormat: "base16" }],
+  ["convertHash", { hash: "sha256-!!!!", toHashFormat: "base16" }],
+  ["convertHash", { hash: "sha256-47DE", toHashFormat: "base16" }],
+  ["convertHash", { hash: "zz", hashAlgo: "md5", toHashFormat: "base16" }],
+  ["convertHash", { hash: SRI }],
+  ["convertHash", { toHashFormat: "sri" }],
+  ["convertHash", { hash: src, toHashFormat: "sri" }],
+  ["convertHash", { hash: 1, toHashFormat: "sri" }],
+  ["convertHash", SRI],
+];
+
 /** Calls by the name of their family. */
-export const CALLS: Readonly<Record<string, readonly Call[]>> = { strings, numbers, version, regex, json, toml };
+export const CALLS: Readonly<Record<string, readonly Call[]>> = {
+  strings,
+  numbers,
+  version,
+  regex,
+  json,
+  toml,
+  xml,
+  hash,
+};

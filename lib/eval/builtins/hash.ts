@@ -1,0 +1,68 @@
+// hashString and convertHash.
+import { TvixError } from "../../base/error.ts";
+import { latin1ToBytes } from "../../base/text.ts";
+import { digestBytes } from "../../formats/digest.ts";
+import { formatHash, parseHash, parseHashAlgo, parseHashFormat } from "../../formats/hash.ts";
+import { EvalError } from "../error.ts";
+import { symbol } from "../value/symbol.ts";
+import type { Value, Whnf } from "../value/value.ts";
+import { demandAttr, forceAttrs, forcePlainString, forceText } from "../vm/demand.ts";
+import type { Runtime } from "../vm/runtime.ts";
+import { type BuiltinTable, define } from "./define.ts";
+
+const HASH = symbol("hash");
+const HASH_ALGO = symbol("hashAlgo");
+const TO_HASH_FORMAT = symbol("toHashFormat");
+
+/** Runs code of lib/formats, whose errors become those of an evaluation. */
+function asEvalError<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof EvalError || !(error instanceof TvixError)) throw error;
+    throw new EvalError("ERR_EVAL_HASH", error.message, { cause: error, notes: error.notes });
+  }
+}
+
+/** The lower-case hexadecimal digest of bytes (one char each). Also the work of hashFile. */
+export function hashHex(algo: string, text: string): string {
+  return asEvalError(() => {
+    const known = parseHashAlgo(algo);
+    if (known === "blake3") {
+      throw new EvalError("ERR_EVAL_HASH", "experimental Nix feature 'blake3-hashes' is disabled");
+    }
+    return formatHash({ algo: known, digest: digestBytes(known, latin1ToBytes(text)) }, "base16");
+  });
+}
+
+function convertHash(_rt: Runtime, input: Value): Whnf {
+  const where = "the first argument passed to builtins.convertHash";
+  const attrs = forceAttrs(input, where);
+  const hash = forcePlainString(demandAttr(attrs, HASH, "hash", where), "the attribute 'hash'");
+  const algoValue = attrs.get(HASH_ALGO);
+  const algo = algoValue === undefined ? undefined : forcePlainString(algoValue, "the attribute 'hashAlgo'");
+  const format = forcePlainString(
+    demandAttr(attrs, TO_HASH_FORMAT, "toHashFormat", where),
+    "the attribute 'toHashFormat'",
+  );
+  return asEvalError(() => {
+    const known = algo === undefined ? undefined : parseHashAlgo(algo);
+    return formatHash(parseHash(hash, known), parseHashFormat(format));
+  });
+}
+
+/** Hashes. */
+export const HASH_BUILTINS: BuiltinTable = [
+  define(
+    "convertHash",
+    "!",
+    "The `hash` of a set (with its `hashAlgo`, unless it names one itself) written as its `toHashFormat` says: base16, nix32, base64 or sri.",
+    convertHash,
+  ),
+  define("hashString", "!!", "The digest of a string's bytes, in base-16.", (_rt, algo, text) =>
+    hashHex(
+      forcePlainString(algo, "the first argument passed to builtins.hashString"),
+      forceText(text, "the second argument passed to builtins.hashString"),
+    ),
+  ),
+];
