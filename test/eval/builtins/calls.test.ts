@@ -35,7 +35,7 @@ function normal(answer: { printed: string } | { error: string }): unknown {
   if (answer.error.startsWith("while parsing TOML")) return "TOML";
   // Messages of lib/formats keep their hints apart from the message.
   if (/^invalid (base-64|SRI) hash/.test(answer.error)) return "invalid hash";
-  if (/ hash|blake3/.test(answer.error)) return answer.error.split(/, (?:nor|expect)|;/)[0];
+  if (/hash|blake3/.test(answer.error)) return answer.error.split(/, (?:nor|expect)|;/)[0];
   if (answer.error.startsWith("cannot coerce")) return "cannot coerce";
   return answer.error.replace(/null: null$/, "null");
 }
