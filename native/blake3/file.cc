@@ -43,6 +43,7 @@ class Buffers {
 // The file's pieces but the last, each by whichever thread is free; the last, which may be short, by ours.
 int hash_shared(const File& file, unsigned threads, FileResult& result) {
   const size_t pieces = (file.size() - 1) / kPieceSize;
+  if (threads > pieces) threads = static_cast<unsigned>(pieces);
   Buffers buffers;
   if (!buffers.allocate(threads)) return ENOMEM;
   std::vector<uint8_t> cvs(pieces * 32);
