@@ -14,11 +14,18 @@ std::map<napi_env, std::shared_ptr<Loop>>& loops() {
   return *all;
 }
 
+// Whether JavaScript can still run: not in a worker that is being terminated, where most calls fail.
+bool alive(napi_env env) {
+  napi_value probe;
+  if (napi_create_object(env, &probe) != napi_ok) return false;
+  return napi_set_named_property(env, probe, "alive", probe) == napi_ok;
+}
+
 void call_posted(napi_env env, napi_value, void*, void* data) {
   std::unique_ptr<std::function<void(Napi::Env)>> closure(static_cast<std::function<void(Napi::Env)>*>(data));
   if (env == nullptr) return;  // the environment is going away
   Napi::HandleScope scope(env);
-  (*closure)(Napi::Env(env));
+  if (alive(env)) (*closure)(Napi::Env(env));
 }
 
 class PoolTask : public Napi::AsyncWorker {
@@ -29,6 +36,7 @@ class PoolTask : public Napi::AsyncWorker {
   void keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
   void Execute() override { failure_ = work_(); }
   void OnOK() override {
+    if (!alive(Env())) return;
     if (failure_) {
       deferred_.Reject(to_error(Env(), failure_));
     } else {
@@ -65,14 +73,20 @@ Loop::Loop(Napi::Env env) : env_(env) {
         std::lock_guard lock(loops_mutex);
         auto found = loops().find(env);
         if (found == loops().end()) return;
-        found->second->closed_ = true;
-        napi_release_threadsafe_function(found->second->function_, napi_tsfn_abort);
+        found->second->shut();
         loops().erase(found);
       },
       static_cast<napi_env>(env));
 }
 
+void Loop::shut() {
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+  napi_release_threadsafe_function(function_, napi_tsfn_abort);
+}
+
 void Loop::post(std::function<void(Napi::Env)> closure) {
+  std::lock_guard lock(mutex_);
   if (closed_) return;
   auto* boxed = new std::function<void(Napi::Env)>(std::move(closure));
   if (napi_call_threadsafe_function(function_, boxed, napi_tsfn_nonblocking) != napi_ok) delete boxed;

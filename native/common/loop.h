@@ -7,9 +7,9 @@
 
 #include <napi.h>
 
-#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,9 +31,12 @@ class Loop {
   explicit Loop(Napi::Env env);
 
  private:
+  void shut();
+
   napi_env env_;
   napi_threadsafe_function function_ = nullptr;
-  std::atomic<bool> closed_ = false;
+  std::mutex mutex_;  // the function must not go away while a thread is calling it
+  bool closed_ = false;
   int holds_ = 0;
 };
 

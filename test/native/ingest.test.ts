@@ -1,4 +1,5 @@
 // Ingestion: trees, lists, NARs and blobs give the right digests, chunks and NAR hashes, and the packs hold the bytes.
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { appendFileSync, chmodSync, closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -330,6 +331,31 @@ describe("what goes wrong", () => {
       code: "ERR_TREE_CHANGED",
       message: expect.stringContaining("vanished"),
     });
+  });
+
+  test("a process that exits, and a worker that is terminated, in the middle", () => {
+    const path = fresh();
+    plant(path, { file: new Uint8Array(200_000_000) });
+    const addon = JSON.stringify(join(import.meta.dirname, "../../build/core/Release/core.node"));
+    const work = `
+      const core = require(${addon});
+      const bytes = (text) => new TextEncoder().encode(text);
+      (async () => {
+        const writer = await core.packWriterOpen(bytes(process.argv.at(-1)));
+        const options = { average: 262144, narHash: true, needles: bytes("") };
+        const ingestion = core.ingestTree(bytes(${JSON.stringify(path)}), undefined, options);
+        for (let batch = await ingestion.next(); batch; batch = await ingestion.next())
+          ingestion.store(batch.index, batch.chunkFresh.fill(1), writer);
+      })();`;
+    const exiting = (after: number): string => `setTimeout(() => process.exit(0), ${after});${work}`;
+    const terminating = (after: number): string => `
+      const { Worker } = require("node:worker_threads");
+      const worker = new Worker(${JSON.stringify(work)}, { eval: true, argv: process.argv.slice(-1) });
+      setTimeout(() => void worker.terminate(), ${after});`;
+    for (const script of [exiting(30), exiting(90), terminating(60), terminating(200)]) {
+      const run = spawnSync(process.execPath, ["-e", script, fresh()]);
+      expect({ status: run.status, errors: run.stderr.toString() }).toEqual({ status: 0, errors: "" });
+    }
   });
 
   test("a batch is answered once, with a byte per chunk", async () => {
