@@ -33,8 +33,8 @@ export interface NarInfoOptions {
   /** Default `/nix/store`. */
   readonly storeDir?: string;
   /**
-   * Reads what caches in the wild serve and C++ Nix takes: no `References` line, references twice, a `NarSize` of 0.
-   * Signatures that cannot be read are left out: they could not verify anyway.
+   * Reads what caches in the wild serve and C++ Nix takes: no `References` line, references twice, a `NarSize` of 0, a
+   * deriver that is not named `.drv`. Signatures that cannot be read are left out: they could not verify anyway.
    */
   readonly lenient?: boolean;
 }
@@ -106,7 +106,7 @@ export function parseNarInfo(input: string | Uint8Array, options: NarInfoOptions
     narHash: read("NarHash", () => parseNarHash(required("NarHash"))) as NixHash,
     narSize,
     references: parseReferences(single.get("References") ?? "", lenient),
-    ...optional("Deriver", parseDeriver),
+    ...optional("Deriver", (value) => parseDeriver(value, lenient)),
     ...optional("System", (value) => value),
     signatures,
     ...(single.get("CA")
@@ -151,10 +151,10 @@ function parseReferences(text: string, lenient: boolean): StorePath[] {
   return Array.from(distinct, (name) => read("References", () => StorePath.parse(name)) as StorePath);
 }
 
-function parseDeriver(text: string): StorePath | undefined {
+function parseDeriver(text: string, lenient: boolean): StorePath | undefined {
   if (text === "unknown-deriver") return undefined;
   const deriver = StorePath.parse(text);
-  if (!deriver.isDerivation()) throw valueError("Deriver", `'${text}' does not end in .drv`);
+  if (!deriver.isDerivation() && !lenient) throw valueError("Deriver", `'${text}' does not end in .drv`);
   return deriver;
 }
 

@@ -108,6 +108,7 @@ describe("narinfo", () => {
     expect(lenient(without("References")).references).toEqual([]);
     expect(lenient(withValue("References", `${"0".repeat(32)}-a ${"0".repeat(32)}-a`)).references.length).toBe(1);
     expect(lenient(withValue("NarSize", "0")).narSize).toBe(0);
+    expect(lenient(withValue("Deriver", `${"0".repeat(32)}-a`)).deriver?.name).toBe("a");
     expect(lenient(`${BUILT}Sig: junk\n`).signatures.length).toBe(1);
   });
 
