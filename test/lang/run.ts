@@ -12,7 +12,17 @@ import { symbol } from "../../lib/eval/value/symbol.ts";
 import type { Value } from "../../lib/eval/value/value.ts";
 import { call1 } from "../../lib/eval/vm/call.ts";
 import { printValue } from "../../lib/eval/vm/print.ts";
-import { type Answer, type Case, caseKey, FILES, LANG_HOME, LANG_VARIABLES, readCases, readGolden } from "./cases.ts";
+import {
+  type Answer,
+  type Case,
+  caseKey,
+  FILES,
+  LANG_HOME,
+  LANG_VARIABLES,
+  type Mode,
+  readCases,
+  readGolden,
+} from "./cases.ts";
 
 const io: EvalIO = { ...fileSystemIO(), variable: (name) => LANG_VARIABLES.get(name) };
 
@@ -32,19 +42,24 @@ export function langEvaluator(backend?: Backend): Evaluator {
 }
 
 /** The answer of our own evaluator. */
-export function runCase(entry: Case, evaluator: Evaluator): Answer {
+export function runCase({ text, mode }: Case, evaluator: Evaluator): Answer {
+  return runText(Source.stdin(text, FILES), mode, evaluator);
+}
+
+/** The answer to a source in any place. */
+export function runText(source: Source, mode: Mode, evaluator: Evaluator): Answer {
   try {
-    return { value: withoutDir(output(entry, evaluator)) };
+    return { value: withoutDir(output(source, mode, evaluator)) };
   } catch (error) {
     return { error: describeError(error) };
   }
 }
 
-function output({ mode, text }: Case, evaluator: Evaluator): string {
-  const source = Source.stdin(text, FILES);
+function output(source: Source, mode: Mode, evaluator: Evaluator): string {
   if (mode === "parse") {
     evaluator.compile(source);
-    return printExpr(parse(source, { pipeOperators: true }).expr, { directory: FILES, home: LANG_HOME });
+    const { directory } = source;
+    return printExpr(parse(source, { pipeOperators: true }).expr, { directory, home: LANG_HOME });
   }
   return evaluator.guard(() => {
     const value = evaluator.evaluate(source);

@@ -4,6 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 
 import { caseKey, goldenFile, readCases, readGolden, topics, writeGolden } from "../lang/cases.ts";
+import { fuzz } from "./fuzz.ts";
 import { askOracle, oracleVersion } from "./nix.ts";
 
 const USAGE = `usage: script/oracle record [TOPIC...]   ask the oracle and write test/lang/golden/
@@ -55,6 +56,7 @@ if (version === undefined) {
     console.error(`answers are recorded from Nix ${TARGET} only`);
     process.exitCode = 1;
   } else if (command === "record") record(args.length > 0 ? args : topics());
+  else if (command === "fuzz") fuzz(Number(args[0] ?? 1000), Number(args[1] ?? Date.now() % 1_000_000));
   else if (command === "check") check(args.length > 0 ? args : topics());
   else {
     console.error(USAGE);

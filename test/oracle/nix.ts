@@ -4,7 +4,7 @@
 // the one in PATH. The target language is that of Nix 2.34; older ones differ in known points.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -51,6 +51,38 @@ export function askOracle(cases: readonly Case[]): Answer[] {
     const [command, args] = commandLine("bash", join(dir, "ask.sh"));
     execFileSync(command, args, { cwd: FILES, stdio: ["ignore", "inherit", "inherit"] });
     return cases.map((_, i) => readAnswer(join(dir, String(i))));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+/**
+ * Runs many programs with few processes: one goes on until a program fails, the next takes over behind it. Outputs
+ * must be single lines, as all but XML are.
+ */
+export function askOracleInBulk(texts: readonly string[], mode: "strict" | "parse"): Answer[] {
+  const dir = mkdtempSync(join(tmpdir(), "tvix-fuzz-"));
+  try {
+    for (const [i, text] of texts.entries()) writeFileSync(join(dir, `${i}.nix`), Buffer.from(text, "latin1"));
+    const script = [...LANG_VARIABLES].map(([name, value]) => `export ${name}=${value}`);
+    script.push(
+      `cd ${dir}; i=0`,
+      `while [ $i -lt ${texts.length} ]; do`,
+      `  nix-instantiate --readonly-mode --show-trace --extra-experimental-features pipe-operators \\`,
+      `    ${FLAGS[mode]} $(seq -f %g.nix $i ${texts.length - 1}) > out 2> err`,
+      '  n=$(wc -l < out); [ "$n" -gt 0 ] && split -l 1 -d -a 5 out part.',
+      '  for p in part.*; do [ -e "$p" ] && mv "$p" $i.out && i=$((i+1)); done',
+      `  [ $i -lt ${texts.length} ] && mv err $i.err && i=$((i+1))`,
+      "done; true",
+    );
+    writeFileSync(join(dir, "ask.sh"), `${script.join("\n")}\n`);
+    const [command, args] = commandLine("bash", join(dir, "ask.sh"));
+    execFileSync(command, args, { cwd: FILES, stdio: ["ignore", "inherit", "inherit"] });
+    return texts.map((_, i) => {
+      const out = join(dir, `${i}.out`);
+      if (existsSync(out)) return { value: readFileSync(out, "latin1").replace(/\n$/, "").replaceAll(dir, "$DIR") };
+      return { error: readError(readFileSync(join(dir, `${i}.err`), "latin1")) };
+    });
   } finally {
     rmSync(dir, { recursive: true });
   }

@@ -333,7 +333,7 @@ class Parser {
     while (this.is(Token.PipeInto)) {
       this.pipe();
       const callee = this.infix(undefined);
-      left = { kind: Kind.Apply, start: left.start, end: callee.end, callee, args: [left] };
+      left = applied(callee, [left], left.start, callee.end);
     }
     if (this.is(Token.PipeFrom)) this.unexpected("");
     return left;
@@ -348,7 +348,7 @@ class Parser {
     if (this.is(Token.PipeInto)) this.unexpected("");
     let value = stages.pop() as Expr;
     for (let callee = stages.pop(); callee !== undefined; callee = stages.pop()) {
-      value = { kind: Kind.Apply, start: callee.start, end: value.end, callee, args: [value] };
+      value = applied(callee, [value], callee.start, value.end);
     }
     return value;
   }
@@ -415,12 +415,7 @@ class Parser {
     const args: Expr[] = [];
     do args.push(this.argument());
     while (startsArgument(lexer.kind));
-    const { start } = callee;
-    const end = lexer.before;
-    if (callee.kind === Kind.Apply) {
-      return { kind: Kind.Apply, start, end, callee: callee.callee, args: [...callee.args, ...args] };
-    }
-    return { kind: Kind.Apply, start, end, callee, args };
+    return applied(callee, args, callee.start, lexer.before);
   }
 
   /** `subject.path or fallback`, or the subject alone. */
@@ -651,7 +646,7 @@ class Parser {
     const parts = stripIndentation(pieces);
     const only = parts[0];
     if (only === undefined) return { kind: Kind.String, start, end, value: "" };
-    if (parts.length === 1 && only.kind === Kind.String && pieces.every((piece) => piece.expr === undefined)) {
+    if (parts.length === 1 && only.kind === Kind.String) {
       return { kind: Kind.String, start, end, value: only.value };
     }
     return { kind: Kind.Interpolation, start, end, parts };
@@ -869,6 +864,12 @@ class Parser {
 
 function startsArgument(kind: Token): boolean {
   return (kind >= Token.Rec && kind <= Token.OpenBrace) || kind === Token.Let;
+}
+
+/** An application; the application of an application is one with more arguments. */
+function applied(callee: Expr, args: Expr[], start: number, end: number): Expr {
+  if (callee.kind !== Kind.Apply) return { kind: Kind.Apply, start, end, callee, args };
+  return { kind: Kind.Apply, start, end, callee: callee.callee, args: [...callee.args, ...args] };
 }
 
 function attrNameOf(expr: Expr, start: number, end: number): AttrName {

@@ -5,6 +5,7 @@
 // lets, ifs) are walked in loops, real nesting by recursion.
 
 import {
+  type ApplyExpr,
   type AttrName,
   type AttrSetExpr,
   BINARY_CALLS,
@@ -173,17 +174,27 @@ class Printer {
       case Kind.List:
         return this.list(expr.items);
       case Kind.Apply:
-        this.out += "(";
-        this.print(expr.callee);
-        for (const arg of expr.args) {
-          this.out += " ";
-          this.print(arg);
-        }
-        this.out += ")";
-        return;
+        return this.apply(expr);
       default:
         throw new TypeError("an expression that open() prints");
     }
+  }
+
+  /** A callee that is a call in disguise (`(a - b) c`) becomes one call with more arguments, but not before `or`. */
+  private apply({ callee, args }: ApplyExpr): void {
+    const first = args[0] as Expr;
+    if (isPlainCall(callee) && !(first.kind === Kind.Variable && first.name === "or")) {
+      this.print(callee);
+      this.out = this.out.slice(0, -1);
+    } else {
+      this.out += "(";
+      this.print(callee);
+    }
+    for (const arg of args) {
+      this.out += " ";
+      this.print(arg);
+    }
+    this.out += ")";
   }
 
   private list(items: readonly Expr[]): void {
@@ -314,6 +325,13 @@ class Printer {
     if (param !== undefined) this.out += quoteName(param);
     this.out += ": ";
   }
+}
+
+/** Whether Nix's tree has a call of a named function where ours has an operator. */
+function isPlainCall(expr: Expr): boolean {
+  if (expr.kind === Kind.SearchPath) return true;
+  if (expr.kind === Kind.Unary) return expr.op === UnaryOp.Negate;
+  return expr.kind === Kind.Binary && BINARY_CALLS[expr.op]?.negated === false;
 }
 
 const ESCAPES: ReadonlyMap<string, string> = new Map([
