@@ -106,7 +106,7 @@ function expand(source: string, loops: readonly Loop[]): string[] {
   let out = [source];
   for (const { name, values } of [...loops].reverse()) {
     const mark = `@${name}@`;
-    if (source.includes(mark)) out = out.flatMap((text) => values.map((value) => text.replaceAll(mark, value)));
+    if (out[0]?.includes(mark)) out = out.flatMap((text) => values.map((value) => text.replaceAll(mark, value)));
   }
   return out;
 }

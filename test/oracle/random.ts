@@ -90,7 +90,7 @@ class Typed {
         return this.set(depth - 1, scope);
       case "function":
         return this.lambda(depth - 1, scope);
-      case "null":
+      default:
         return "null";
     }
   }
@@ -112,7 +112,7 @@ class Typed {
         return random.pick(["{ }", "{ a = 1; }", "{ b = 2; c.d = 3; }"]);
       case "function":
         return random.pick(["(x: x)", "(x: [ x ])", "builtins.typeOf", "(x: y: x)", "({ a ? 1, ... }: a)"]);
-      case "null":
+      default:
         return "null";
     }
   }
@@ -226,7 +226,7 @@ class Typed {
       case 2:
         return `(toString ${this.of(random.pick(["int", "float", "bool", "null", "string", "list"]), depth, scope)})`;
       case 3:
-        return `(builtins.substring ${random.below(4)} ${random.below(5) - 1} ${string()})`;
+        return `(builtins.substring ${random.below(4)} (${random.below(5) - 1}) ${string()})`;
       case 4:
         return `(builtins.toJSON ${this.any(depth, scope)})`;
       case 5:
@@ -479,8 +479,9 @@ class Loose {
     const { random } = this;
     const out: string[] = [];
     for (let n = random.below(4); n > 0; n--) {
-      if (random.chance(15)) out.push(`inherit ${random.pick(["", "a", "a b", '"q"', "or", '${"z"}'])};`);
-      else if (random.chance(15)) out.push(`inherit (${this.expression(depth)}) ${random.pick(["", "c", "c d"])};`);
+      const form = random.below(100);
+      if (form < 15) out.push(`inherit ${random.pick(["", "a", "a b", '"q"', "or", '${"z"}'])};`);
+      else if (form < 30) out.push(`inherit (${this.expression(depth)}) ${random.pick(["", "c", "c d"])};`);
       else out.push(this.join(this.path(depth), "=", this.expression(depth), ";"));
     }
     return out.join(" ");

@@ -4,6 +4,9 @@
 // Output is appended piece by piece; the sides on which trees get long (the left of operators, the right of functions,
 // lets, ifs) are walked in loops, real nesting by recursion.
 
+import { formatFloat } from "../vm/float-text.ts";
+import { canonicalPath } from "../vm/path-text.ts";
+import { quoteName, quoteString } from "../vm/quote.ts";
 import {
   type ApplyExpr,
   type AttrName,
@@ -21,8 +24,6 @@ import {
   type SelectExpr,
   UnaryOp,
 } from "./ast.ts";
-import { CHAR_FLAGS, NAME_PART, NAME_START } from "./chars.ts";
-import { canonicalPath } from "./path.ts";
 
 /** What relative and home paths start from: absolute byte strings. */
 export interface PrintOptions {
@@ -332,45 +333,4 @@ function isPlainCall(expr: Expr): boolean {
   if (expr.kind === Kind.SearchPath) return true;
   if (expr.kind === Kind.Unary) return expr.op === UnaryOp.Negate;
   return expr.kind === Kind.Binary && BINARY_CALLS[expr.op]?.negated === false;
-}
-
-const ESCAPES: ReadonlyMap<string, string> = new Map([
-  ['"', '\\"'],
-  ["\\", "\\\\"],
-  ["\n", "\\n"],
-  ["\r", "\\r"],
-  ["\t", "\\t"],
-]);
-
-/** A string value as a literal that reads back as the same. */
-export function quoteString(value: string): string {
-  if (!/["\\\n\r\t$]/.test(value)) return `"${value}"`;
-  return `"${value.replace(/["\\\n\r\t]|\$(?=\{)/g, (char) => ESCAPES.get(char) ?? "\\$")}"`;
-}
-
-const KEYWORDS: ReadonlySet<string> = new Set(["if", "then", "else", "assert", "with", "let", "in", "rec", "inherit"]);
-
-/** An attribute name as it must be written: bare where that reads back as the same name, else quoted. */
-export function quoteName(name: string): string {
-  return isBareName(name) ? name : quoteString(name);
-}
-
-function isBareName(name: string): boolean {
-  if (name === "" || !((CHAR_FLAGS[name.charCodeAt(0)] as number) & NAME_START)) return false;
-  for (let i = 1; i < name.length; i++) if (!((CHAR_FLAGS[name.charCodeAt(i)] as number) & NAME_PART)) return false;
-  return !KEYWORDS.has(name);
-}
-
-/** A float with six significant digits, as C's `%g`. */
-export function formatFloat(value: number): string {
-  if (value === 0) return Object.is(value, -0) ? "-0" : "0";
-  const exponent = Number(value.toExponential(5).split("e")[1]);
-  if (exponent >= -4 && exponent < 6) return trimZeros(value.toFixed(5 - exponent));
-  const [digits = "", power = ""] = value.toExponential(5).split("e");
-  const sign = power.startsWith("-") ? "-" : "+";
-  return `${trimZeros(digits)}e${sign}${power.replace(/[+-]/, "").padStart(2, "0")}`;
-}
-
-function trimZeros(digits: string): string {
-  return digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits;
 }
