@@ -138,6 +138,7 @@ export {
   checkStoreName,
   compareStorePaths,
   compressHash,
+  computedPlaceholder,
   contentAddressedPath,
   fixedPath,
   makeStorePath,

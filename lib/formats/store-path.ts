@@ -233,6 +233,15 @@ export function upstreamPlaceholder(drvPath: StorePath, output: string): string 
   return `/${base32.encode(digestLatin1("sha256", `nix-upstream-output:${drvPath.hash}:${name}`))}`;
 }
 
+/**
+ * The text that stands for the path of `output` of a derivation that itself is not built yet: `derivation` is the
+ * placeholder of the output which that derivation will be.
+ */
+export function computedPlaceholder(derivation: string, output: string): string {
+  const folded = base32.encode(compressHash(base32.decode(derivation.slice(1))));
+  return `/${base32.encode(digestLatin1("sha256", `nix-computed-output:${folded}:${output}`))}`;
+}
+
 /** Folds a digest to 20 bytes by XOR, as every store path's hash is. */
 export function compressHash(digest: Uint8Array, size: number = HASH_BYTES): Uint8Array {
   const out = new Uint8Array(size);

@@ -10,7 +10,7 @@ import { completeDerivation, derivationPath, outputPaths } from "../../lib/deriv
 import { parseDerivation } from "../../lib/derivation/parse.ts";
 import { validateDerivation } from "../../lib/derivation/validate.ts";
 import { derivationBytes, writeDerivation } from "../../lib/derivation/write.ts";
-import { StorePath } from "../../lib/formats/store-path.ts";
+import { computedPlaceholder, placeholder, StorePath, upstreamPlaceholder } from "../../lib/formats/store-path.ts";
 import { codeOf } from "../formats/codes.ts";
 import { Closure, checkClosure, parseFile } from "./closure.ts";
 import { goldenPath, goldenSet, goldenText } from "./golden.ts";
@@ -136,6 +136,18 @@ describe("modulo hashes", () => {
     expect(derivation.env.get("out")).toBe(derivation.outputs.get("out")?.path);
     expect(path.hash).not.toBe(derivationPath(SIMPLE).hash);
   });
+});
+
+test("placeholders in golden derivations are the ones computed here", () => {
+  const [drvPath] = find("producer.drv");
+  const { env } = find("dynamic")[1];
+  const producer = upstreamPlaceholder(StorePath.parseAbsolute(drvPath), "out");
+  expect(env.get("y")).toBe(producer);
+  expect(env.get("x")).toBe(computedPlaceholder(producer, "out"));
+  const dev = computedPlaceholder(producer, "dev");
+  expect(env.get("z")).toBe(dev);
+  expect(env.get("w")).toBe(computedPlaceholder(dev, "doc"));
+  expect(find("floating")[1].env.get("dev")).toBe(placeholder("dev"));
 });
 
 describe("reading", () => {
