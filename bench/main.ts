@@ -10,6 +10,7 @@ import type { BenchRow } from "./row.ts";
 /** Where rows live; a file is loaded only when one of its rows may be wanted. */
 const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly BenchRow[] }>>> = {
   hash: () => import("./hash.ts"),
+  chunk: () => import("./chunk.ts"),
   store: () => import("./store.ts"),
 };
 
