@@ -35,6 +35,8 @@ void Batch::clear() {
   files.clear();
   framing.clear();
   nar.clear();
+  undigested.clear();
+  small.clear();
 }
 
 std::shared_ptr<Batch> Pool::take() {
@@ -99,27 +101,19 @@ Failure Batcher::settle() {
   return next_batch();
 }
 
-void Batcher::hash_small() {
+void Digester::complete(Batch& batch) {
   std::vector<blake3::Blob> blobs;
-  blobs.reserve(small_.size() / 2);
-  for (size_t i = 0; i < small_.size(); i += 2) {
-    const ChunkRecord& chunk = batch_->chunks[small_[i]];
-    blobs.push_back({batch_->data + chunk.offset, chunk.length});
-  }
+  blobs.reserve(batch.undigested.size());
+  for (uint32_t i : batch.undigested) blobs.push_back({batch.data + batch.chunks[i].offset, batch.chunks[i].length});
   std::vector<Digest> digests(blobs.size());
   blake3::hash_blobs(blobs.data(), blobs.size(), digests.data());
-  for (size_t i = 0; i < small_.size(); i += 2) {
-    batch_->chunks[small_[i]].digest = digests[i / 2];
-    batch_->files[small_[i + 1]].digest = digests[i / 2];
-  }
-  small_.clear();
-  small_bytes_ = 0;
+  for (size_t i = 0; i < blobs.size(); i++) batch.chunks[batch.undigested[i]].digest = digests[i];
+  for (const Batch::Small& small : batch.small) batch.files[small.file].digest = batch.chunks[small.chunk].digest;
+  for (ChunkRecord& chunk : batch.chunks) chunk.fresh = seen_.insert(chunk.digest).second;
 }
 
 // Gives the batch away.
 void Batcher::emit() {
-  hash_small();
-  for (ChunkRecord& chunk : batch_->chunks) chunk.fresh = seen_.insert(chunk.digest).second;
   emit_(context_, std::move(batch_));
   batch_.reset();
 }
@@ -187,11 +181,11 @@ Failure Batcher::put(const uint8_t* data, size_t size) {
   return {};
 }
 
-void Batcher::add_chunk(size_t length) {
-  ChunkRecord chunk{static_cast<uint32_t>(chunk_start_), static_cast<uint32_t>(length), {}, false};
-  batch_->chunks.push_back(chunk);
+ChunkRecord& Batcher::add_chunk(size_t length) {
+  batch_->chunks.push_back({static_cast<uint32_t>(chunk_start_), static_cast<uint32_t>(length), {}, false});
   file_.chunks++;
   chunk_start_ += length;
+  return batch_->chunks.back();
 }
 
 // Cuts what can be cut of the open file: a chunk is certain once the largest possible one is here, or the file's end.
@@ -199,16 +193,13 @@ void Batcher::cut_chunks(bool over) {
   for (;;) {
     const size_t here = filled_ - chunk_start_;
     if (here == 0 || (!over && here < params_.max)) return;
-    const uint8_t* start = batch_->data + chunk_start_;
-    const size_t length = chunk::cut(params_, start, here);
-    const bool whole = over && length == here && file_.chunks == 0;
-    add_chunk(length);
-    ChunkRecord& chunk = batch_->chunks.back();
-    if (whole) {
-      hasher_.finish(chunk.digest.data());  // the file is one chunk: its digest is known already
-    } else {
-      blake3::hash(start, length, chunk.digest.data());
+    const size_t length = chunk::cut(params_, batch_->data + chunk_start_, here);
+    if (over && length == here && file_.chunks == 0) {
+      hasher_.finish(add_chunk(length).digest.data());  // the file is one chunk: its digest is known already
+      return;
     }
+    add_chunk(length);
+    batch_->undigested.push_back(static_cast<uint32_t>(batch_->chunks.size() - 1));
   }
 }
 
@@ -216,18 +207,15 @@ Failure Batcher::end_file() {
   if (large_) {
     cut_chunks(true);
     hasher_.finish(file_.digest.data());
-    batch_->files.push_back(file_);
   } else if (file_.size == 0) {
     blake3::hash(nullptr, 0, file_.digest.data());
-    batch_->files.push_back(file_);
   } else {
     add_chunk(file_.size);
-    small_.push_back(static_cast<uint32_t>(batch_->chunks.size() - 1));
-    small_.push_back(static_cast<uint32_t>(batch_->files.size()));
-    batch_->files.push_back(file_);
-    small_bytes_ += file_.size;
-    if (small_bytes_ >= kStep) hash_small();
+    auto chunk = static_cast<uint32_t>(batch_->chunks.size() - 1);
+    batch_->undigested.push_back(chunk);
+    batch_->small.push_back({static_cast<uint32_t>(batch_->files.size()), chunk});
   }
+  batch_->files.push_back(file_);
   chunk_start_ = filled_;
   return {};
 }

@@ -53,6 +53,13 @@ struct Batch {
   std::vector<FileRecord> files;
   std::vector<uint8_t> framing;
   std::vector<Segment> nar;
+  // What the Digester has to do: chunks without digest, and small files with the (only) chunk whose digest is theirs.
+  struct Small {
+    uint32_t file;
+    uint32_t chunk;
+  };
+  std::vector<uint32_t> undigested;
+  std::vector<Small> small;
 
   explicit Batch(size_t capacity);
   ~Batch();
@@ -108,8 +115,7 @@ class Batcher {
   Failure next_batch();
   void note_framing();
   void cut_chunks(bool over);
-  void add_chunk(size_t length);
-  void hash_small();
+  ChunkRecord& add_chunk(size_t length);
 
   std::shared_ptr<Pool> pool_;
   const chunk::Params params_;
@@ -130,17 +136,22 @@ class Batcher {
   uint64_t expected_ = 0;  // the open file's size, or kUnknown
   blake3::Hasher hasher_;  // of the open file, when it is not a small one
   bool large_ = false;
-  std::vector<uint32_t> small_;  // chunks whose hashing was put off, each followed by its file
-  size_t small_bytes_ = 0;
+};
 
-  struct DigestHash {
+// Completes batches, in their order: digests, and which chunks are met for the first time.
+class Digester {
+ public:
+  void complete(Batch& batch);
+
+ private:
+  struct Hash {
     size_t operator()(const Digest& digest) const {
       size_t out;
       std::memcpy(&out, digest.data(), sizeof out);
       return out;
     }
   };
-  std::unordered_set<Digest, DigestHash> seen_;
+  std::unordered_set<Digest, Hash> seen_;
 };
 
 }  // namespace tvix::ingest

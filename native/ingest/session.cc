@@ -110,6 +110,7 @@ Session::~Session() { close(); }
 
 void Session::start(std::function<Failure(Batcher&)> produce) {
   producer_ = std::thread([this, produce = std::move(produce)] { run(produce); });
+  digester_ = std::thread([this] { digest_chunks(); });
   if (options_.nar) {
     hasher_ = std::thread([this] { hash_nar(); });
   } else {
@@ -138,12 +139,30 @@ void Session::run(const std::function<Failure(Batcher&)>& produce) {
 }
 
 void Session::deliver(std::shared_ptr<Batch> batch) {
-  {
-    std::lock_guard lock(mutex_);
-    if (options_.nar) to_hash_.push_back(batch);
+  std::lock_guard lock(mutex_);
+  if (options_.nar) to_hash_.push_back(batch);
+  to_digest_.push_back(std::move(batch));
+  changed_.notify_all();
+}
+
+void Session::digest_chunks() {
+  Digester digester;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return !to_digest_.empty() || produced_all_ || stop_; });
+    if (stop_ || to_digest_.empty()) break;
+    std::shared_ptr<Batch> batch = std::move(to_digest_.front());
+    to_digest_.pop_front();
+    lock.unlock();
+    digester.complete(*batch);
+    lock.lock();
     ready_.push_back(std::move(batch));
-    changed_.notify_all();
+    lock.unlock();
+    notify();
+    lock.lock();
   }
+  digested_all_ = true;
+  lock.unlock();
   notify();
 }
 
@@ -267,7 +286,7 @@ Session::Next Session::next(std::shared_ptr<Batch>& batch, Failure& failure) {
     ready_.pop_front();
     return Next::kBatch;
   }
-  return produced_all_ ? Next::kOver : Next::kWait;
+  return digested_all_ ? Next::kOver : Next::kWait;
 }
 
 bool Session::failed(Failure& failure) {
@@ -278,7 +297,7 @@ bool Session::failed(Failure& failure) {
 
 bool Session::finished() {
   std::lock_guard lock(mutex_);
-  return produced_all_ && hashed_all_;
+  return digested_all_ && hashed_all_;
 }
 
 Outcome Session::take_outcome() {
@@ -295,8 +314,10 @@ void Session::close() {
   }
   pool_->stop();
   if (producer_.joinable()) producer_.join();
+  if (digester_.joinable()) digester_.join();
   if (hasher_.joinable()) hasher_.join();
   ready_.clear();
+  to_digest_.clear();
   to_hash_.clear();
 }
 

@@ -1,9 +1,9 @@
-// One ingestion: a thread that produces batches, a thread that hashes the NAR, and a queue towards JavaScript.
+// One ingestion: threads that produce batches, digest their chunks and hash the NAR, and a queue towards JavaScript.
 //
-//   producer (walk, read, BLAKE3, chunks) ──batch──▶ ready queue ──▶ JavaScript ──▶ pack writer
-//                                          └─batch─▶ NAR thread (SHA-256, reference scan)
+//   producer (walk, read, BLAKE3 of files, ──▶ digester (BLAKE3 of chunks) ──▶ ready ──▶ JavaScript ──▶ pack writer
+//             chunk boundaries)            └─▶ NAR thread (SHA-256, reference scan)
 //
-// A batch goes back to the pool when all three have let go of it, and the producer waits for the pool: that is the only
+// A batch goes back to the pool when all have let go of it, and the producer waits for the pool: that is the only
 // bound, and it bounds everything.
 #pragma once
 
@@ -68,6 +68,7 @@ class Session {
  private:
   void run(const std::function<Failure(Batcher&)>& produce);
   void deliver(std::shared_ptr<Batch> batch);
+  void digest_chunks();
   void hash_nar();
   Failure produce_tree(Batcher& batcher, const std::string& path, const nar::Listing* only);
   Failure produce_files(Batcher& batcher, const std::vector<std::string>& paths);
@@ -82,8 +83,10 @@ class Session {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::shared_ptr<Batch>> ready_;
+  std::deque<std::shared_ptr<Batch>> to_digest_;
   std::deque<std::shared_ptr<Batch>> to_hash_;
   bool produced_all_ = false;
+  bool digested_all_ = false;
   bool hashed_all_ = false;
   Failure failure_;
   Outcome outcome_;
@@ -96,6 +99,7 @@ class Session {
   Scanner scanner_;
   sha256::Hasher sha_;
   std::thread producer_;
+  std::thread digester_;
   std::thread hasher_;
 };
 

@@ -14,6 +14,7 @@ using namespace tvix::ingest;
 namespace {
 
 struct Collected {
+  Digester digester;
   std::vector<uint8_t> nar;
   std::vector<Digest> chunks;
   std::vector<std::vector<uint8_t>> chunk_bytes;
@@ -25,6 +26,7 @@ struct Collected {
 void collect(void* context, std::shared_ptr<Batch> batch) {
   auto& all = *static_cast<Collected*>(context);
   CHECK(batch->index == all.batches++);
+  all.digester.complete(*batch);
   for (const ChunkRecord& chunk : batch->chunks) {
     all.chunks.push_back(chunk.digest);
     all.chunk_bytes.emplace_back(batch->data + chunk.offset, batch->data + chunk.offset + chunk.length);
