@@ -12,6 +12,10 @@ import type { Value } from "./value.ts";
 const COPY_LIMIT = 24;
 /** A layer may have this fraction of its base's names before both are merged. */
 const LAYER_FRACTION = 4;
+/** Up to this many names are replaced in a copy of a set that has them … */
+const PATCH_LIMIT = 4;
+/** … when that set is not larger than this. */
+const PATCHED_LIMIT = 1024;
 /** How many merged position tables may hang on each other before they are made one. */
 const POSITION_DEPTH = 64;
 
@@ -99,6 +103,10 @@ export function updateAttrs(left: Attrs, right: Attrs): Attrs {
   if (left.base === null) {
     if (left.shape.size === 0) return right;
     const upper = right.flatten();
+    if (upper.shape.size <= PATCH_LIMIT && left.shape.size <= PATCHED_LIMIT && left.shape.size > COPY_LIMIT) {
+      const patched = patch(left, upper);
+      if (patched !== null) return patched;
+    }
     if (left.shape.size <= COPY_LIMIT || upper.shape.size * LAYER_FRACTION > left.shape.size) {
       return mergeFlat(left, upper);
     }
@@ -116,6 +124,27 @@ export function updateAttrs(left: Attrs, right: Attrs): Attrs {
   return merge.shape.size * LAYER_FRACTION > base.shape.size ? layer.flatten() : layer;
 }
 
+/** `left // right` when `left` has all names of `right`: a copy of the values with a few of them replaced. */
+function patch(left: Attrs, right: Attrs): Attrs | null {
+  const keys = right.shape.keys;
+  const slots: number[] = [];
+  for (let i = 0; i < keys.length; i++) {
+    const slot = left.shape.indexOf(keys[i] as Sym);
+    if (slot < 0) return null;
+    slots.push(slot);
+  }
+  const values = left.values.slice();
+  for (let i = 0; i < slots.length; i++) values[slots[i] as number] = right.values[i] as Value;
+  return new Attrs(left.shape, values, null, patchPositions(left, slots, right.positions));
+}
+
+function patchPositions(left: Attrs, slots: readonly number[], right: Positions | null): Positions | null {
+  if (left.positions === null && right === null) return null;
+  const patched = new PatchedPositions(slots, left.positions, right);
+  if (patched.depth <= POSITION_DEPTH) return patched;
+  return settle(patched, left.shape.size);
+}
+
 function mergeFlat(left: Attrs, right: Attrs): Attrs {
   const merge = left.shape.mergeWith(right.shape);
   return new Attrs(
@@ -129,7 +158,7 @@ function mergeFlat(left: Attrs, right: Attrs): Attrs {
 function mergePositions(recipe: Int32Array, left: Positions | null, right: Positions | null): Positions | null {
   if (left === null && right === null) return null;
   const merged = new MergedPositions(recipe, left, right);
-  return merged.depth > POSITION_DEPTH ? merged.settle() : merged;
+  return merged.depth > POSITION_DEPTH ? settle(merged, recipe.length) : merged;
 }
 
 /** Positions of a merged set, found by walking down the merges it came from. */
@@ -150,33 +179,58 @@ class MergedPositions implements Positions {
     const [leaf, at] = findLeaf(this, slot);
     return leaf === null ? null : leaf.find(at);
   }
+}
 
-  /** The same answers without a chain of merges, so that long chains of `//` keep neither memory nor time. */
-  settle(): Positions {
-    const leaves = Array.from(this.take, (_, slot) => findLeaf(this, slot));
-    return {
-      find: (slot) => {
-        const [leaf, at] = leaves[slot] as [Positions | null, number];
-        return leaf === null ? null : leaf.find(at);
-      },
-    };
+/** Positions of a set in which a few slots were replaced. */
+class PatchedPositions implements Positions {
+  readonly depth: number;
+  readonly slots: readonly number[];
+  readonly left: Positions | null;
+  readonly right: Positions | null;
+
+  constructor(slots: readonly number[], left: Positions | null, right: Positions | null) {
+    this.slots = slots;
+    this.left = left;
+    this.right = right;
+    this.depth = 1 + Math.max(depthOf(left), depthOf(right));
   }
+
+  find(slot: number): AttrPosition | null {
+    const [leaf, at] = findLeaf(this, slot);
+    return leaf === null ? null : leaf.find(at);
+  }
+}
+
+/** The same answers without a chain of merges, so that long chains of `//` keep neither memory nor time. */
+function settle(positions: Positions, size: number): Positions {
+  const leaves = Array.from({ length: size }, (_, slot) => findLeaf(positions, slot));
+  return {
+    find: (slot) => {
+      const [leaf, at] = leaves[slot] as [Positions | null, number];
+      return leaf === null ? null : leaf.find(at);
+    },
+  };
 }
 
 /** The table without merges that knows a slot, and the slot in it. */
-function findLeaf(merged: MergedPositions, slot: number): [Positions | null, number] {
-  let table: Positions | null = merged;
+function findLeaf(positions: Positions, slot: number): [Positions | null, number] {
+  let table: Positions | null = positions;
   let at = slot;
-  while (table instanceof MergedPositions) {
-    const from: number = table.take[at] as number;
-    table = from >= 0 ? table.left : table.right;
-    at = from >= 0 ? from : ~from;
+  for (;;) {
+    if (table instanceof MergedPositions) {
+      const from: number = table.take[at] as number;
+      table = from >= 0 ? table.left : table.right;
+      at = from >= 0 ? from : ~from;
+    } else if (table instanceof PatchedPositions) {
+      const from: number = table.slots.indexOf(at);
+      table = from < 0 ? table.left : table.right;
+      at = from < 0 ? at : from;
+    } else return [table, at];
   }
-  return [table, at];
 }
 
 function depthOf(positions: Positions | null): number {
-  return positions instanceof MergedPositions ? positions.depth : 0;
+  return positions instanceof MergedPositions || positions instanceof PatchedPositions ? positions.depth : 0;
 }
 
 /** Turns an offset of a source file into a position. */

@@ -10,17 +10,24 @@ import type { Value, Whnf } from "./value.ts";
 
 /** Code of a thunk: computes the value from the environment. */
 export type ThunkCode<E = never> = (env: E) => Whnf;
+/** Code of a delayed call: the code of a lambda, which takes its argument and its environment. */
+export type CallCode<A = never, E = never> = (argument: A, env: E) => Whnf;
 
-type AnyCode = (env: unknown) => Whnf;
+type AnyCode = (slot: unknown, extra: unknown) => Whnf;
 
-/** A delayed value. `code === null` means that `slot` is the value. */
+/**
+ * A delayed value. `code === null` means that `slot` is the value; before that, `code(slot, extra)` computes it. The
+ * second operand lets `map` delay the call of a lambda without an object that holds argument and environment.
+ */
 export class Thunk {
   code: AnyCode | null;
   slot: unknown;
+  extra: unknown;
 
-  constructor(code: ThunkCode, env: unknown) {
+  constructor(code: ThunkCode | CallCode, slot: unknown, extra?: unknown) {
     this.code = code as AnyCode;
-    this.slot = env;
+    this.slot = slot;
+    this.extra = extra;
   }
 
   /** The value, computing it when this is the first time. */
@@ -30,16 +37,18 @@ export class Thunk {
   }
 
   private run(code: AnyCode): Whnf {
-    const env = this.slot;
+    const { slot, extra } = this;
     this.code = blackHole;
     try {
-      const value = code(env);
+      const value = code(slot, extra);
       this.slot = value;
+      this.extra = undefined;
       this.code = null;
       return value;
     } catch (error) {
       if (error instanceof EvalError && code !== blackHole) {
         this.slot = error;
+        this.extra = undefined;
         this.code = raise;
       } else {
         this.code = code;
@@ -58,7 +67,7 @@ export class Thunk {
   }
 }
 
-function blackHole(_env: unknown): never {
+function blackHole(): never {
   throw new EvalError("ERR_EVAL_INFINITE_RECURSION", "infinite recursion encountered");
 }
 

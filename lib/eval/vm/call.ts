@@ -71,18 +71,13 @@ function callPartial(partial: PrimOpApp, argument: Value): Whnf {
   return builtin.run(runtime, args[0] as Value, args[1] as Value, argument);
 }
 
-interface DelayedCall {
-  readonly f: Value;
-  readonly argument: Value;
-}
-
-function runDelayed(call: DelayedCall): Whnf {
-  return call1(call.f, call.argument);
+function runDelayed(argument: Value, f: Value): Whnf {
+  return call1(f, argument);
 }
 
 /** The application of `f` to `argument`, to be made when it is needed. */
 export function delayCall(f: Value, argument: Value): Thunk {
-  return new Thunk(runDelayed, { f, argument } satisfies DelayedCall);
+  return f instanceof Lambda ? new Thunk(f.code, argument, f.env) : new Thunk(runDelayed, argument, f);
 }
 
 interface DelayedCall2 {
