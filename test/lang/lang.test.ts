@@ -2,10 +2,17 @@
 
 import { describe, expect, test } from "vitest";
 
+import { CLOSURE_BACKEND } from "../../lib/eval/evaluator.ts";
+import { nodeBackend } from "../../lib/eval/node.ts";
 import { caseKey, readCases, readGolden, readPending, topics } from "./cases.ts";
 import { compareTopic } from "./run.ts";
 
 const pending = readPending();
+
+const backends = {
+  closures: CLOSURE_BACKEND,
+  JavaScript: nodeBackend({ javascriptLimit: Number.POSITIVE_INFINITY }),
+};
 
 for (const topic of topics()) {
   describe(topic, () => {
@@ -14,8 +21,8 @@ for (const topic of topics()) {
       expect([...readGolden(topic).keys()].sort()).toEqual(keys.sort());
     });
 
-    test("agrees with Nix, but for what is pending", () => {
-      expect(compareTopic(topic).filter(({ key }) => !pending.has(key))).toEqual([]);
+    test.each(Object.entries(backends))("agrees with Nix on %s, but for what is pending", (_, backend) => {
+      expect(compareTopic(topic, backend).filter(({ key }) => !pending.has(key))).toEqual([]);
     });
   });
 }

@@ -11,6 +11,7 @@
 
 import { type Diagnostic, DiagnosticError, type Label, locate } from "../diagnostic.ts";
 import { byteStringToText, type Source } from "../source.ts";
+import { quoteName } from "../vm/quote.ts";
 import {
   type AttrName,
   type Binding,
@@ -787,7 +788,7 @@ class Parser {
       lexer.next();
       return attrNameOf(expr, start, lexer.before);
     }
-    return this.unexpected("identifier or '\"' or '${'");
+    return this.unexpected("identifier or 'or' or '${' or '\"'");
   }
 
   // Errors and warnings.
@@ -826,7 +827,9 @@ class Parser {
   }
 
   private duplicate(path: readonly AttrName[], again: Binding, first: Binding): never {
-    const name = byteStringToText(path.map((step) => step.name ?? '"${…}"').join("."));
+    const name = byteStringToText(
+      path.map((step) => (step.name === undefined ? '"${…}"' : quoteName(step.name))).join("."),
+    );
     const defined = { source: this.source, start: first.start, end: first.end, text: "first defined here" };
     throw new DiagnosticError({
       severity: "error",
