@@ -7,6 +7,7 @@ import { REGULAR, EXECUTABLE, type TreeListing } from "../../native/tree.ts";
 import { asDigest, type Digest, DIGEST_LENGTH } from "../digest.ts";
 import { type Batch, CollectedError } from "../local/batch.ts";
 import { encodeChunkList } from "../local/blobs.ts";
+import type { OpenPack } from "../local/packs.ts";
 import type { LocalStore } from "../local/store.ts";
 import type { Node } from "../node.ts";
 import type { OperationOptions } from "../progress.ts";
@@ -179,13 +180,21 @@ class Session {
       return;
     }
     const pack = await this.#batch.pack();
-    const offsets = this.#ingestion.store(batch, missing, pack.writer);
+    const offsets = await this.#append(batch, missing, pack);
     for (let i = 0; i < count; i++) {
       if (missing[i] !== 1) continue;
       const length = batch.chunkLengths[i] as number;
       const digest = batch.chunkDigests.subarray(i * DIGEST_LENGTH, (i + 1) * DIGEST_LENGTH);
       this.#batch.note(digest, pack, offsets[i] as number, length);
       this.#newBytes += length;
+    }
+  }
+
+  async #append(batch: IngestBatch, missing: Uint8Array, pack: OpenPack): Promise<Float64Array> {
+    try {
+      return this.#ingestion.store(batch, missing, pack.writer);
+    } catch (error) {
+      return await this.#batch.fail(pack, error);
     }
   }
 

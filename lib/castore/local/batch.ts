@@ -6,7 +6,7 @@
 import { TvixError } from "../../base/error.ts";
 import { type Digest, asDigest, digestKey, DIGEST_LENGTH } from "../digest.ts";
 import type { LocalIndex } from "./index.ts";
-import { encodeLocation, type OpenPack, type Packs } from "./packs.ts";
+import { encodeLocation, type OpenPack, packFailure, type Packs } from "./packs.ts";
 
 /** Thrown at commit when a collection has removed what the batch found in the index: do it again. */
 export class CollectedError extends TvixError {
@@ -144,12 +144,26 @@ export class Batch {
     this.#places.push(pack.number, offset, length);
   }
 
+  /** Gives up a pack that failed under the pipeline, as this batch does when it fails under itself. */
+  async fail(pack: OpenPack, error: unknown): Promise<never> {
+    await this.#commits.packs.abandon(pack);
+    throw packFailure(error, this.#commits.index.directory);
+  }
+
   /** A pack to append to, held by this batch until it ends. */
   async pack(): Promise<OpenPack> {
-    const pack = await this.#commits.packs.take();
+    const pack = await this.#take();
     if (this.#packs.has(pack)) await pack.release();
     else this.#packs.add(pack);
     return pack;
+  }
+
+  async #take(): Promise<OpenPack> {
+    try {
+      return await this.#commits.packs.take();
+    } catch (error) {
+      throw packFailure(error, this.#commits.index.directory);
+    }
   }
 
   /** Appends the chunks that are not there; `chunks[i]` has digest `digests[i]`. Not durable before a commit. */
@@ -172,7 +186,7 @@ export class Batch {
       }
     } catch (error) {
       await this.#commits.packs.abandon(pack);
-      throw error;
+      throw packFailure(error, this.#commits.index.directory);
     }
   }
 
@@ -183,7 +197,7 @@ export class Batch {
         await pack.sync();
       } catch (error) {
         await this.#commits.packs.abandon(pack);
-        throw error;
+        throw packFailure(error, this.#commits.index.directory);
       }
     }
   }

@@ -12,8 +12,8 @@
 // Transactions are synchronous. LMDB's asynchronous ones report a full disk as an unhandled rejection besides the
 // rejection proper, and a commit is one short write-out; `overlappingSync: false` makes a commit that returned durable.
 import { existsSync, statfsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { access, constants, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { concatBytes, equalBytes } from "../../base/bytes.ts";
 import { encodeUtf8 } from "../../base/text.ts";
@@ -65,9 +65,11 @@ export class Table {
     return this.#database.removeSync(key);
   }
 
-  /** Writes a value that {@link getSealed} checks. */
+  /** Writes a value that {@link getSealed} checks; one that is there already costs no write. */
   putSealed(key: Uint8Array, value: Uint8Array): void {
-    this.put(key, concatBytes([value, seal(key, value)]));
+    const sealed = concatBytes([value, seal(key, value)]);
+    const there = this.peek(key);
+    if (!there || !equalBytes(there, sealed)) this.put(key, sealed);
   }
 
   /**
@@ -168,7 +170,7 @@ export class LocalIndex {
       throw new TvixError("ERR_STORE_MISSING", `there is no store in ${directory}`);
     }
     try {
-      if (!readOnly) await mkdir(path, { recursive: true });
+      if (!readOnly) await makeDirectory(path);
       const environment = open<Uint8Array, Uint8Array>({
         path,
         readOnly,
@@ -279,6 +281,18 @@ const emptyDatabase = {
   getStats: () => ({ entryCount: 0 }),
 } as unknown as Database<Uint8Array, Uint8Array>;
 
+/** Makes a directory and those above it. On a read-only disk Node reports `ENOENT`; the directory above knows better. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    let above = path;
+    while (!existsSync(above)) above = dirname(above);
+    await access(above, constants.W_OK);
+    throw error;
+  }
+}
+
 /** The error for writing to a store opened for reading. */
 export function readOnlyError(directory: string): TvixError {
   return new TvixError("ERR_STORE_READONLY", `the store in ${directory} can only be read`);
@@ -291,6 +305,14 @@ export function indexDamage(table: string, directory: string, what = "an entry")
   });
 }
 
+/** The error for a full disk. */
+export function storeFull(directory: string, cause: unknown): TvixError {
+  return new TvixError("ERR_STORE_FULL", `no space is left for the store in ${directory}`, {
+    cause,
+    notes: ["nothing was lost: what was acknowledged is there; make room and repeat"],
+  });
+}
+
 /** Gives what LMDB and the file system say about an index its code and words. */
 function indexError(error: unknown, directory: string): unknown {
   if (error instanceof TvixError || !(error instanceof Error)) return error;
@@ -298,9 +320,7 @@ function indexError(error: unknown, directory: string): unknown {
   const make = (name: string, message: string, notes: string[] = []) =>
     new TvixError(name, message, { cause: error, notes });
   if (code === 28 || code === "ENOSPC" || (code === 5 && isFull(directory))) {
-    return make("ERR_STORE_FULL", `no space is left for the store in ${directory}`, [
-      "nothing was lost: what was acknowledged is there; make room and repeat",
-    ]);
+    return storeFull(directory, error);
   }
   if (code === 13 || code === 30 || code === 1 || ["EACCES", "EROFS", "EPERM"].includes(String(code))) {
     return make("ERR_STORE_READONLY", `the store in ${directory} cannot be written: ${error.message}`);

@@ -4,13 +4,13 @@
 // its own. The lock is held until the index entries for what was appended are committed, so a collector that gets the
 // lock knows that the index tells everything about the pack.
 import { statSync } from "node:fs";
-import { mkdir, readdir, unlink } from "node:fs/promises";
+import { mkdir, readdir, truncate, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { concatBytes } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
 import { PackReader, PackWriter } from "../../native/pack.ts";
 import type { Digest } from "../digest.ts";
-import type { LocalIndex } from "./index.ts";
+import { type LocalIndex, storeFull } from "./index.ts";
 
 /** Length at which a pack takes no further chunks, in bytes. */
 export const PACK_LIMIT: number = 2 ** 30;
@@ -58,11 +58,15 @@ export class OpenPack {
   readonly writer: PackWriter;
   #holds = 0;
   #retired = false;
+  #failed = false;
   #syncing: { size: number; done: Promise<void> } | undefined;
+  /** Length up to which index entries may refer to this pack. */
+  #durable: number;
 
   constructor(number: number, writer: PackWriter) {
     this.number = number;
     this.writer = writer;
+    this.#durable = writer.size;
   }
 
   get retired(): boolean {
@@ -75,21 +79,37 @@ export class OpenPack {
 
   async release(): Promise<void> {
     this.#holds--;
-    if (this.#retired && this.#holds === 0) await this.writer.close();
+    if (this.#retired && this.#holds === 0) await this.#close();
   }
 
   /** Takes no new holders. */
   async retire(): Promise<void> {
     if (this.#retired) return;
     this.#retired = true;
-    if (this.#holds === 0) await this.writer.close();
+    if (this.#holds === 0) await this.#close();
+  }
+
+  /** Notes that the writer has failed: what it wrote since its last sync will never be referred to. */
+  fail(): void {
+    this.#failed = true;
+  }
+
+  /** Cuts off what a failed writer has left, which on a full disk is what stands in the way, while the lock is held. */
+  async #close(): Promise<void> {
+    if (this.#failed) await truncate(this.writer.path as string, this.#durable).catch(() => {});
+    await this.writer.close();
   }
 
   /** Makes everything appended so far durable; nothing to do when it is. */
   sync(): Promise<void> {
     const size = this.writer.size;
-    if (this.#syncing?.size !== size) this.#syncing = { size, done: this.writer.sync() };
+    if (this.#syncing?.size !== size) this.#syncing = { size, done: this.#sync(size) };
     return this.#syncing.done;
+  }
+
+  async #sync(size: number): Promise<void> {
+    await this.writer.sync();
+    this.#durable = Math.max(this.#durable, size);
   }
 }
 
@@ -195,6 +215,7 @@ export class Packs {
   /** Gives up a pack whose writer failed: what was appended since its last sync is lost, its holders will be told. */
   async abandon(pack: OpenPack): Promise<void> {
     if (this.#current === pack) this.#current = undefined;
+    pack.fail();
     await pack.retire();
   }
 
@@ -259,6 +280,12 @@ export class Packs {
     for (const number of this.#readers.keys()) this.#forget(number);
     await this.retireCurrent();
   }
+}
+
+/** Says of a full disk what a full store is; other errors stay as they are. */
+export function packFailure(error: unknown, directory: string): unknown {
+  if (!(error instanceof TvixError) || error.code !== "ERR_PACK_FULL") return error;
+  return storeFull(directory, error);
 }
 
 /** Length of a file in bytes; `undefined` when there is none. */
