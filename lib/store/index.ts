@@ -34,7 +34,7 @@ export {
 } from "./sign.ts";
 export { countStore, measureStore, type StoreCounts, type StoreStatistics } from "./statistics.ts";
 export { Store, type StoreLocation, type StoreParts } from "./store.ts";
-export { verifyStore, type VerifyStoreOptions, type VerifyStoreSummary } from "./verify.ts";
+export { verifyAddress, verifyStore, type VerifyStoreOptions, type VerifyStoreSummary } from "./verify.ts";
 export {
   exportPaths,
   type ExportPathsOptions,

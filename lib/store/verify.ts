@@ -10,9 +10,12 @@ import {
   type VerifyOptions as CastoreOptions,
   type VerifySummary,
 } from "../castore/local/verify.ts";
+import { checkIndex } from "../castore/local/index-check.ts";
 import { StorePath } from "../formats/store-path.ts";
+import { parseAddress } from "./address.ts";
 import { decodeNarEntry } from "./local.ts";
 import { narDigest } from "./nar/render.ts";
+import { openStore } from "./open.ts";
 import { decodePathInfo, type PathInfo } from "./path-info.ts";
 import { isContentAddressed } from "./sign.ts";
 import type { LocalParts, Store } from "./store.ts";
@@ -30,7 +33,35 @@ export interface VerifyStoreSummary extends VerifySummary {
   readonly paths: number;
 }
 
-/** Verifies a local store. Damage is the result, not an error. @throws TvixError `ERR_STORE_NOT_LOCAL` */
+/** The tables of a local store's index. */
+const TABLES = ["chunks", "blobs", "directories", "meta", "pathinfo", "nar", "roots"];
+
+/**
+ * Verifies the local store at an address, its index file first: LMDB trusts that file, so a damaged one must not be
+ * opened. When it is damaged, that is all the result says. A lost index is made anew by importing again; packs hold the
+ * contents meanwhile.
+ * @throws TvixError `ERR_STORE_NOT_LOCAL`, or what opening the store throws
+ */
+export async function verifyAddress(
+  address: string | undefined,
+  options: VerifyStoreOptions = {},
+): Promise<VerifyStoreSummary> {
+  const parsed = parseAddress(address);
+  if (parsed.kind === "local") {
+    const damage = checkIndex(parsed.directory, TABLES).map(
+      (problem): Damage => ({ kind: "index", object: `${parsed.directory}/index.lmdb`, problem, repaired: false }),
+    );
+    if (damage.length > 0) return { chunks: 0, bytes: 0, blobs: 0, directories: 0, deadRecords: 0, paths: 0, damage };
+  }
+  const store = await openStore(address, options.repair === true ? {} : { readOnly: true });
+  try {
+    return await verifyStore(store, options);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Verifies an open local store. Damage is the result, not an error. @throws TvixError `ERR_STORE_NOT_LOCAL` */
 export async function verifyStore(store: Store, options: VerifyStoreOptions = {}): Promise<VerifyStoreSummary> {
   const local = store.requireLocal("verifying");
   const summary = await verify(local.castore, { ...options, source: options.source?.castore });

@@ -22,12 +22,12 @@ async function importAll(store: Store): Promise<void> {
 }
 
 async function collectAgain(store: Store): Promise<void> {
-  let ended = false;
+  const state = { ended: false };
   process.stdin.resume();
   process.stdin.on("end", () => {
-    ended = true;
+    state.ended = true;
   });
-  while (!ended) {
+  while (!state.ended) {
     const { removedChunks } = await collectGarbage(store, { keepShare: 0.9 });
     say(`removed ${removedChunks}`);
     await new Promise((done) => {

@@ -2,15 +2,18 @@
 //
 // The counts are small here; TVIX_SOAK=1 raises them to those that the store is held to (docs/store.md).
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
+import type { Damage } from "../../lib/castore/local/verify.ts";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
 import { collectGarbage } from "../../lib/store/gc.ts";
 import { openStore } from "../../lib/store/open.ts";
-import { listRoots } from "../../lib/store/roots.ts";
-import { verifyStore } from "../../lib/store/verify.ts";
+import { listRoots, removeRoot } from "../../lib/store/roots.ts";
+import type { Store } from "../../lib/store/store.ts";
+import { verifyAddress, verifyStore } from "../../lib/store/verify.ts";
 import { scratch } from "./fixture.ts";
 
 const SOAK = process.env["TVIX_SOAK"] === "1";
@@ -258,7 +261,71 @@ describe("a flipped byte", () => {
     },
     TIMEOUT,
   );
+
+  test(
+    `in the index is reported by verify, or changes nothing (${FLIPS} flips)`,
+    async () => {
+      const directory = fresh();
+      const first = await openStore(directory);
+      const paths: string[] = [];
+      for (const tree of overlapping(3, 6, 8))
+        paths.push((await first.importPath(tree, { root: basename(tree) })).path.basename);
+      // Removing leaves free pages, which are a table as well.
+      await removeRoot(first, basename(paths[2] ?? "").slice(33));
+      await collectGarbage(first);
+      const contents = await everything(first);
+      await first.close();
+      expect(await verifyAddress(directory)).toMatchObject({ damage: [] });
+      const data = join(directory, "index.lmdb/data.mdb");
+      const bytes = readFileSync(data);
+      let reported = 0;
+      for (let i = 0; i < FLIPS; i++) {
+        const flipped = Buffer.from(bytes);
+        const at = occupied(bytes, i % 2 === 0);
+        flipped[at] = (flipped[at] ?? 0) ^ (1 << (i % 8));
+        writeFileSync(data, flipped);
+        let damage: readonly Damage[] | undefined;
+        try {
+          damage = (await verifyAddress(directory)).damage;
+        } catch (error) {
+          expect(error, `byte ${at}`).toMatchObject({ code: "ERR_STORE_INDEX" });
+          reported++;
+          continue;
+        }
+        if (damage.length > 0) {
+          reported++;
+          continue;
+        }
+        const store = await openStore(directory);
+        expect(await everything(store), `byte ${at}`).toEqual(contents);
+        await store.close();
+      }
+      expect(reported).toBeGreaterThan(0);
+      writeFileSync(data, bytes);
+      expect(await verifyAddress(directory)).toMatchObject({ damage: [] });
+    },
+    TIMEOUT,
+  );
 });
+
+/** A random byte of the index; with `dense`, one among others that are not zero. */
+function occupied(bytes: Uint8Array, dense: boolean): number {
+  for (;;) {
+    const at = Math.floor(Math.random() * bytes.length);
+    if (!dense || bytes.subarray(at, at + 8).filter((byte) => byte !== 0).length > 4) return at;
+  }
+}
+
+/** All that a store says. */
+async function everything(store: Store): Promise<string[]> {
+  const lines = (await listRoots(store)).map((root) => `${root.name} ${root.path.basename}`);
+  for await (const info of store.list()) {
+    const hash = createHash("sha256");
+    for await (const piece of store.nar(info.path.basename)) hash.update(piece);
+    lines.push(`${info.path.basename} ${hash.digest("hex")}`);
+  }
+  return lines;
+}
 
 /** Whether a byte is not one of the zeros between records: the contents here have no long runs of zeros. */
 function isInChunk(bytes: Uint8Array, at: number): boolean {

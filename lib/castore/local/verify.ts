@@ -7,6 +7,7 @@
 // Memory: 48 bytes per chunk. Mending looks for another whole copy in the packs, then asks `source`.
 import { equalBytes, toHex } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
+import { displayBytes } from "../../base/text.ts";
 import { Blake3 } from "../../native/blake3.ts";
 import { scanPack } from "../../native/pack.ts";
 import { readBlob } from "../blob/range.ts";
@@ -81,6 +82,7 @@ class Verification {
 
   async run(): Promise<VerifySummary> {
     const { index } = this.#store;
+    this.#verifyMeta();
     await this.#verifyPacks();
     this.#findMissing();
     await this.#mendChunks();
@@ -103,6 +105,18 @@ class Verification {
   #lose(digest: Digest, problem: string): void {
     this.#lost.add(digest);
     this.#wanted.set(toHex(digest), { digest: asDigest(digest.slice()), problem });
+  }
+
+  #verifyMeta(): void {
+    const meta = this.#store.index.table("meta");
+    for (const { key, value } of meta.entries()) {
+      try {
+        meta.unseal(key, value);
+      } catch (error) {
+        if (!(error instanceof TvixError)) throw error;
+        this.#report("index", `meta ${displayBytes(key)}`, error.message, false);
+      }
+    }
   }
 
   async #verifyPacks(): Promise<void> {
