@@ -1,5 +1,6 @@
 // Built-in functions on string contexts.
 
+import { StorePath } from "../../formats/store-path.ts";
 import { EvalError } from "../error.ts";
 import { type Attrs, attrsFromPairs } from "../value/attrs.ts";
 import {
@@ -16,6 +17,7 @@ import { force } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
 import { coerceToString, WEAK_COPY } from "../vm/coerce.ts";
 import { forceAttrs, forceBool, forceList, forcePlainString, forceString } from "../vm/demand.ts";
+import { quoteString } from "../vm/quote.ts";
 import type { Runtime } from "../vm/runtime.ts";
 import { type Builtin, define } from "./define.ts";
 
@@ -74,12 +76,21 @@ function appendContext(rt: Runtime, value: Value, additions: Value): Whnf {
   const { shape, values } = forceAttrs(additions, "the second argument passed to builtins.appendContext").flatten();
   shape.keys.forEach((key, i) => {
     const path = symbolName(key);
-    if (!path.startsWith(`${rt.settings.storeDir}/`)) {
-      throw new EvalError("ERR_EVAL_CONTEXT", `context key '${path}' is not a store path`);
+    if (!isStorePath(path, rt.settings.storeDir)) {
+      throw new EvalError("ERR_EVAL_CONTEXT", `context key '${quoteString(path)}' is not a store path`);
     }
     addElements(context, path, forceAttrs(values[i] as Value, "the value of a string context"));
   });
   return makeString(text instanceof ContextString ? text.text : text, context);
+}
+
+function isStorePath(path: string, storeDir: string): boolean {
+  try {
+    StorePath.parseAbsolute(path, storeDir);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function addElements(context: Set<string>, path: string, entry: Attrs): void {

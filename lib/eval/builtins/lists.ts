@@ -91,7 +91,6 @@ function fold(f: Value, start: Value, list: Value): Whnf {
 function generate(f: Value, count: Value): Whnf {
   const length = forceSmallInt(count, "the second argument passed to builtins.genList");
   if (length < 0 || length > 2 ** 32) throw new EvalError("ERR_EVAL_ARGUMENT", `cannot create list of size ${length}`);
-  if (length === 0) return [];
   const callee = forceFunction(f, "the first argument passed to builtins.genList");
   const out: Value[] = [];
   for (let i = 0; i < length; i++) out.push(delayCall(callee, i));

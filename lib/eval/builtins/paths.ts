@@ -1,5 +1,6 @@
 // Built-in functions on paths and files, and the constants that say where the evaluator runs.
 
+import { placeholder } from "../../formats/store-path.ts";
 import { EvalError } from "../error.ts";
 import type { FileType } from "../io.ts";
 import { attrsFromPairs } from "../value/attrs.ts";
@@ -12,6 +13,7 @@ import { demandAttr, forceAttrs, forceList, forcePlainString } from "../vm/deman
 import { baseName, directoryName } from "../vm/path-text.ts";
 import type { Runtime, SearchPathEntry } from "../vm/runtime.ts";
 import { type Builtin, type BuiltinConstant, define } from "./define.ts";
+import { hashHex } from "./hash.ts";
 
 const PREFIX = symbol("prefix");
 const PATH = symbol("path");
@@ -106,10 +108,17 @@ export const PATH_BUILTINS: readonly Builtin[] = [
     const text = forcePlainString(name, "the first argument passed to builtins.getEnv");
     return rt.settings.pure || rt.settings.restricted ? "" : (rt.io.variable(text) ?? "");
   }),
+  define("hashFile", "!!", "The hash of a file's contents, as base-16.", (rt, algo, value) => {
+    const name = forcePlainString(algo, "the first argument passed to builtins.hashFile");
+    return hashHex(name, rt.io.readFile(readablePath(rt, value)));
+  }),
   define("import", "!", "The value of the expression in a file.", (rt, value) =>
     rt.importFile(readablePath(rt, value)),
   ),
   define("pathExists", "!", "Whether there is something at a path.", (rt, value) => pathExists(rt, value)),
+  define("placeholder", "!", "The text that stands for the path of an output in its own derivation.", (_rt, output) =>
+    placeholder(forcePlainString(output, "the first argument passed to builtins.placeholder")),
+  ),
   define("readDir", "!", "The entries of a directory with their types.", (rt, value) => readDirectory(rt, value)),
   define("readFile", "!", "The contents of a file.", (rt, value) => readFile(rt, value)),
   define("readFileType", "!", "The type of the file at a path.", (rt, value) => fileType(rt, value)),

@@ -235,7 +235,8 @@ function depthOf(positions: Positions | null): number {
 
 /** Turns an offset of a source file into a position. */
 export interface PositionSource {
-  position(offset: number): AttrPosition;
+  /** `null` in sources whose positions programs do not see. */
+  position(offset: number): AttrPosition | null;
 }
 
 /** The positions of the attributes of one set in the source: offsets beside the slots of its shape. */

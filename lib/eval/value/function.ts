@@ -26,7 +26,7 @@ export interface LambdaInfo {
   /** Offset in the source. */
   readonly offset: number;
   /** Turns offsets into positions. */
-  position(offset: number): AttrPosition;
+  position(offset: number): AttrPosition | null;
 }
 
 /** The code of a lambda; `env` is what the closure holds. */

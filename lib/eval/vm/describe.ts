@@ -24,7 +24,7 @@ export function describeValue(value: Value): string {
 /** A value as Nix text, cut short, without computing anything. */
 export function showShort(value: Value, depth: number): string {
   const v = peek(value);
-  if (v instanceof Thunk) return "«thunk»";
+  if (v instanceof Thunk) return "\xc2\xabthunk\xc2\xbb";
   if (v === null) return "null";
   if (typeof v === "string") return showString(v);
   if (v instanceof ContextString) return showString(v.text);
@@ -32,30 +32,31 @@ export function showShort(value: Value, depth: number): string {
   if (v instanceof NixFloat) return formatFloat(v.value);
   if (isList(v)) return showList(v, depth);
   if (v instanceof Attrs) return showAttrs(v, depth);
-  if (typeof v === "object") return describeType(v) === "a function" ? "«lambda»" : "«primop»";
+  if (typeof v === "object")
+    return describeType(v) === "a function" ? "\xc2\xablambda\xc2\xbb" : "\xc2\xabprimop\xc2\xbb";
   return String(v);
 }
 
 function showString(text: string): string {
   if (text.length <= STRING_LIMIT) return quoteString(text);
-  return `${quoteString(text.slice(0, STRING_LIMIT))} «${text.length - STRING_LIMIT} bytes elided»`;
+  return `${quoteString(text.slice(0, STRING_LIMIT))} \xc2\xab${text.length - STRING_LIMIT} bytes elided\xc2\xbb`;
 }
 
 function showList(list: readonly Value[], depth: number): string {
   if (list.length === 0) return "[ ]";
-  if (depth === 0) return "[ … ]";
+  if (depth === 0) return "[ \xe2\x80\xa6 ]";
   const shown = list.slice(0, ITEM_LIMIT).map((item) => showShort(item, depth - 1));
-  if (list.length > ITEM_LIMIT) shown.push(`«${list.length - ITEM_LIMIT} items elided»`);
+  if (list.length > ITEM_LIMIT) shown.push(`\xc2\xab${list.length - ITEM_LIMIT} items elided\xc2\xbb`);
   return `[ ${shown.join(" ")} ]`;
 }
 
 function showAttrs(attrs: Attrs, depth: number): string {
   const { shape, values } = attrs.flatten();
   if (values.length === 0) return "{ }";
-  if (depth === 0) return "{ … }";
+  if (depth === 0) return "{ \xe2\x80\xa6 }";
   const shown = shape.keys
     .slice(0, ITEM_LIMIT)
     .map((key, i) => `${quoteName(symbolName(key))} = ${showShort(values[i] as Value, depth - 1)};`);
-  if (values.length > ITEM_LIMIT) shown.push(`«${values.length - ITEM_LIMIT} attributes elided»`);
+  if (values.length > ITEM_LIMIT) shown.push(`\xc2\xab${values.length - ITEM_LIMIT} attributes elided\xc2\xbb`);
   return `{ ${shown.join(" ")} }`;
 }

@@ -29,11 +29,15 @@ export function equalValues(left: Value, right: Value): boolean {
 }
 
 /**
- * Equality of two elements: the same cell is equal to itself without being looked at. That is how Nix finds sets
- * holding functions or errors equal to themselves, and nixpkgs depends on it.
+ * Equality of two elements: the same cell, once forced, is equal to itself without being looked into. That is how Nix
+ * finds sets holding functions or errors equal to themselves, and nixpkgs depends on it.
  */
 export function equalElements(a: Value, b: Value): boolean {
-  return a === b || equalValues(a, b);
+  if (a === b) {
+    force(a);
+    return true;
+  }
+  return equalValues(a, b);
 }
 
 function equalLists(a: readonly Value[], b: readonly Value[]): boolean {

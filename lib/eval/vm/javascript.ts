@@ -34,7 +34,7 @@ interface Linked {
   readonly i: readonly LambdaInfo[];
   readonly g: readonly Value[];
   readonly k: readonly Whnf[];
-  position(offset: number): Attrs;
+  position(offset: number): Attrs | null;
 }
 
 /** What `R` is in emitted text. */

@@ -10,16 +10,25 @@ import { isInt, isList, NixPath, type Value } from "../value/value.ts";
 import { formatFloat } from "./float-text.ts";
 import { quoteName, quoteString } from "./quote.ts";
 
+// Texts here are byte strings like all others, so the quotation marks are their UTF-8 bytes.
+const REPEATED = "\xc2\xabrepeated\xc2\xbb";
+const INFINITE = "\xc2\xabpotential infinite recursion\xc2\xbb";
+
 /** The text of a value. `strict` computes everything in it; otherwise what is not computed prints as `<CODE>`. */
 export function printValue(value: Value, options: { readonly strict: boolean }): string {
   const out: string[] = [];
-  print(value, options.strict, new Set(), out);
+  const seen = new Set<object>();
+  const v = options.strict ? force(value) : peek(value);
+  // Nix keeps lists of up to two items inside their cell, and the outermost cell is a copy: such a list is met again
+  // as another one.
+  if (isList(v) && v.length <= 2) printItems(v, options.strict, seen, out);
+  else print(v, options.strict, seen, out);
   return out.join("");
 }
 
 function print(value: Value, strict: boolean, seen: Set<object>, out: string[]): void {
   const v = strict ? force(value) : peek(value);
-  if (v instanceof Thunk) out.push(v.isBlackHole ? "«potential infinite recursion»" : "<CODE>");
+  if (v instanceof Thunk) out.push(v.isBlackHole ? INFINITE : "<CODE>");
   else if (v === null) out.push("null");
   else if (typeof v === "boolean" || isInt(v)) out.push(String(v));
   else if (typeof v === "string") out.push(quoteString(v));
@@ -34,10 +43,14 @@ function print(value: Value, strict: boolean, seen: Set<object>, out: string[]):
 
 function printList(list: readonly Value[], strict: boolean, seen: Set<object>, out: string[]): void {
   if (list.length > 0 && seen.has(list)) {
-    out.push("«repeated»");
+    out.push(REPEATED);
     return;
   }
   seen.add(list);
+  printItems(list, strict, seen, out);
+}
+
+function printItems(list: readonly Value[], strict: boolean, seen: Set<object>, out: string[]): void {
   out.push("[ ");
   for (const item of list) {
     print(item, strict, seen, out);
@@ -49,7 +62,7 @@ function printList(list: readonly Value[], strict: boolean, seen: Set<object>, o
 function printAttrs(attrs: Attrs, strict: boolean, seen: Set<object>, out: string[]): void {
   const { shape, values } = attrs.flatten();
   if (values.length > 0 && seen.has(attrs)) {
-    out.push("«repeated»");
+    out.push(REPEATED);
     return;
   }
   seen.add(attrs);

@@ -27,7 +27,9 @@ export class Unit implements PositionSource {
     this.ambient = ambient;
   }
 
-  position(offset: number): AttrPosition {
+  position(offset: number): AttrPosition | null {
+    // Programs see positions in files only.
+    if (!isFile(this.source)) return null;
     const { line, column } = this.source.position(offset);
     return { file: this.source.name, line, column };
   }
@@ -47,14 +49,16 @@ export class Unit implements PositionSource {
   absolute(text: string, base: PathBase, open: boolean): string {
     let path = text;
     if (base === PathBase.Relative) path = `${this.source.directory}/${text}`;
-    else if (base === PathBase.Home) path = `${this.rt.io.variable("HOME") ?? ""}/${text}`;
+    // Below the home directory Nix leaves the text as it is.
+    else if (base === PathBase.Home) return `${this.rt.io.variable("HOME") ?? ""}/${text}`;
     const canonical = canonicalPath(path);
     return open && text.endsWith("/") ? `${canonical}/` : canonical;
   }
 
   /** `__curPos`. */
-  positionSet(offset: number): Attrs {
-    return positionAttrs(this.position(offset));
+  positionSet(offset: number): Attrs | null {
+    const at = this.position(offset);
+    return at === null ? null : positionAttrs(at);
   }
 }
 

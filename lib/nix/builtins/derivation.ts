@@ -6,6 +6,7 @@
 
 import { AssertionError } from "../../base/error.ts";
 import { type Builtin, define } from "../../eval/builtins/define.ts";
+import { writeJson } from "../../eval/builtins/json.ts";
 import { EvalError } from "../../eval/error.ts";
 import { type Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
 import { ContextBuilder, ContextString, formatContextElement, parseContextElement } from "../../eval/value/string.ts";
@@ -21,7 +22,6 @@ import { isHashAlgo, type NixHash, parseHash, zeroHash } from "../../formats/has
 import { toHex } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
 import type { KnownPaths } from "../known-paths.ts";
-import { jsonText } from "../json-text.ts";
 
 const NAME = symbol("name");
 const STRUCTURED = symbol("__structuredAttrs");
@@ -73,7 +73,10 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
   const draft = readAttributes(rt, attrs, name);
   if (draft.json !== null) {
     const entries = [...draft.json].sort(([a], [b]) => (a < b ? -1 : 1));
-    draft.env.set("__json", `{${entries.map(([key, text]) => `${jsonText(key)}:${text}`).join(",")}}`);
+    draft.env.set(
+      "__json",
+      `{${entries.map(([key, text]) => `${jsonText(rt, key, draft.context)}:${text}`).join(",")}}`,
+    );
   }
   if (draft.builder === "") throw new EvalError("ERR_EVAL_DERIVATION", "required attribute 'builder' missing");
   if (draft.system === "") throw new EvalError("ERR_EVAL_DERIVATION", "required attribute 'system' missing");
@@ -178,9 +181,15 @@ function readPlain(draft: Draft, attribute: string, text: string): void {
   else setField(draft, attribute, text);
 }
 
+function jsonText(rt: Runtime, value: Value, context: ContextBuilder): string {
+  const out: string[] = [];
+  writeJson(rt, value, context, out);
+  return out.join("");
+}
+
 function readStructured(rt: Runtime, draft: Draft, json: Map<string, string>, attribute: string, value: Value): void {
   if (attribute === "__structuredAttrs") return;
-  json.set(attribute, jsonText(value, rt, draft.context));
+  json.set(attribute, jsonText(rt, value, draft.context));
   const where = `the \`${attribute}\` attribute of a derivation`;
   switch (attribute) {
     case "builder": {

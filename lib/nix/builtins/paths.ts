@@ -1,4 +1,4 @@
-// Built-in functions that put things into the store: path, filterSource, toFile, storePath, placeholder.
+// Built-in functions that put things into the store: path, filterSource, toFile, storePath.
 
 import { equalBytes } from "../../base/bytes.ts";
 import { latin1ToBytes } from "../../base/text.ts";
@@ -13,7 +13,7 @@ import { forceAttrs, forceBool, forceFunction, forcePlainString, forceString, te
 import { baseName } from "../../eval/vm/path-text.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
 import { formatHash, type NixHash, nixHash, parseHash } from "../../formats/hash.ts";
-import { contentAddressedPath, placeholder, StorePath, textPath } from "../../formats/store-path.ts";
+import { contentAddressedPath, StorePath, textPath } from "../../formats/store-path.ts";
 import { storeErrors } from "../store-errors.ts";
 import { hashFlat, hashTree, type SourceFilter } from "../source-hash.ts";
 
@@ -142,9 +142,6 @@ export const STORE_BUILTINS: readonly Builtin[] = [
   ),
   define("path", "!", "Copies a path to the store, with a name, a filter or an expected hash.", (rt, argument) =>
     path(rt, argument),
-  ),
-  define("placeholder", "!", "The text that stands for the path of an output in its own derivation.", (_rt, output) =>
-    placeholder(forcePlainString(output, "the first argument passed to builtins.placeholder")),
   ),
   define("storePath", "!", "A path in the store as a string that refers to it.", (rt, value) => storePath(rt, value)),
   define("toFile", "!!", "Puts a text into the store.", (rt, name, contents) => toFile(rt, name, contents)),
