@@ -1,20 +1,32 @@
-// `tvix store info`: what the store knows about a path.
+// `tvix store info`: what the store knows about a path, or its own size and how much deduplication saves.
 import { digestText } from "../../../castore/digest.ts";
 import { formatContentAddress } from "../../../formats/content-address.ts";
 import { formatHash, nixHash } from "../../../formats/hash.ts";
 import { formatSignature } from "../../../formats/signature.ts";
 import type { PathInfo } from "../../../store/path-info.ts";
+import { measureStore } from "../../../store/statistics.ts";
+import type { Store } from "../../../store/store.ts";
 import { print } from "../../output.ts";
 import { type StoreOptions, withStore } from "./session.ts";
 
 /** Prints each path's info: as lines for people, or as one JSON object per path. */
 export async function run(paths: readonly string[], flags: StoreOptions): Promise<void> {
   await withStore(flags, "read", async (store) => {
+    if (paths.length === 0) return await describeStore(store, flags);
     for (const path of paths) {
       const facts = describe(await store.info(path), store.storeDir);
       await print(flags.json ? `${JSON.stringify(facts)}\n` : renderFacts(facts));
     }
   });
+}
+
+async function describeStore(store: Store, flags: StoreOptions): Promise<void> {
+  const statistics = await measureStore(store);
+  if (flags.json) return await print(`${JSON.stringify(statistics)}\n`);
+  for (const [key, value] of Object.entries(statistics) as [string, string | number][]) {
+    const label = key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+    await print(`${`${label}:`.padEnd(17)} ${typeof value === "number" ? Number(value.toFixed(3)) : value}\n`);
+  }
 }
 
 interface Facts {
