@@ -167,3 +167,42 @@ describe("usage", () => {
     expect(tvix(["--version"]).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 });
+
+describe("keeping a store", () => {
+  test("roots, collection, verification, copies, streams, differences, signatures", () => {
+    const here = { store: join(scratch, "kept") };
+    const kept = tvix(["store", "import", "--root", "keep", tree], here).stdout.trim();
+    const dead = tvix(["store", "import", join(tree, "large")], here).stdout.trim();
+    expect(tvix(["store", "roots", "list"], here).stdout).toBe(`keep -> ${kept}\n`);
+    expect(tvix(["store", "gc", "--dry-run"], here).stdout).toContain(`${dead}\n1 paths would be removed`);
+    expect(tvix(["store", "diff", `${kept}/large`, dead], here).stdout).toBe("");
+    expect(tvix(["store", "diff", kept, `${kept}/sub`], here).stdout).toContain("- hello.txt");
+
+    const there = { store: join(scratch, "there") };
+    const first = tvix(["store", "copy", "--json", here.store, there.store]);
+    expect(JSON.parse(first.stdout)).toMatchObject({ copied: 2, present: 0 });
+    const again = tvix(["store", "copy", "--json", here.store, there.store]);
+    expect(JSON.parse(again.stdout)).toMatchObject({ copied: 0, present: 2, bytes: 0 });
+
+    const stream = tvix(["store", "export", kept, dead], here).bytes;
+    const third = { store: join(scratch, "third") };
+    const imported = tvix(["store", "import", "--from-stream", "-"], { ...third, input: stream });
+    expect(imported.stdout.split("\n").sort()).toEqual(["", dead, kept].sort());
+
+    expect(tvix(["store", "gc", "--json"], here).stdout).toContain(dead);
+    expect(tvix(["store", "info", dead], here).status).toBe(1);
+    expect(tvix(["store", "verify"], here).stdout).toContain(": 0 damaged");
+    expect(JSON.parse(tvix(["store", "info", "--json"], here).stdout)).toMatchObject({ paths: 1, roots: 1 });
+    expect(tvix(["store", "roots", "remove", "keep", "none"], here).stderr).toContain("ERR_CLI_NO_ROOT");
+    expect(tvix(["store", "gc"], here).stdout).toContain(kept);
+  });
+
+  test("a flat file is addressed by its contents; mistakes are told", () => {
+    const here = { store: join(scratch, "signed") };
+    const path = tvix(["store", "import", "--flat", join(tree, "hello.txt")], here).stdout.trim();
+    expect(tvix(["store", "sign", path, "--key-file", join(scratch, "none")], here).status).toBe(1);
+    expect(tvix(["store", "gc", "--max-freed", "lots"], here).stderr).toContain("ERR_CLI_USAGE");
+    const info = JSON.parse(tvix(["store", "info", "--json", path], here).stdout) as { ca: string };
+    expect(info.ca).toMatch(/^fixed:sha256:/);
+  });
+});

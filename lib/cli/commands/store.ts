@@ -36,6 +36,11 @@ Examples:
   return store;
 }
 
+/** For flags that may be given several times. */
+function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
 function addImporting(store: Command): void {
   store
     .command("import")
@@ -45,7 +50,7 @@ function addImporting(store: Command): void {
     .option("--flat", "a single file, addressed by its contents instead of its NAR")
     .option("--algo <algo>", "hash of the content address: sha256, sha1, sha512, md5", "sha256")
     .option("--root <name>", "make a root of this name, so that garbage collection keeps the path")
-    .option("--candidate <path...>", "store paths to look for in the contents; those found become references")
+    .option("--candidate <path>", "a store path to look for in the contents: found, it becomes a reference", repeated)
     .option("--from-closure <graph>", "import the paths of an exportReferencesGraph (a JSON file)")
     .option("--from-stream <file>", "import what `nix-store --export` wrote (- for standard input)")
     .option("--prefix <dir>", "with --from-closure: where the store directory is on this machine")
@@ -96,7 +101,11 @@ function addMoving(store: Command): void {
     .argument("<to>", "address of a store")
     .argument("[path...]", "default: all paths")
     .option("--no-closure", "only these paths; what they refer to must be there")
-    .option("--trusted-key <key...>", "accept only paths signed by one of these public keys (name:base64)")
+    .option(
+      "--trusted-key <key>",
+      "accept only paths signed by this public key (name:base64), or another so named",
+      repeated,
+    )
     .option("--json", "the summary as JSON")
     .action(async (from: string, to: string, paths: string[], flags: CopyFlags) =>
       (await import("./store/copy.ts")).run(from, to, paths, flags),

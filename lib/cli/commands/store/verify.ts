@@ -35,9 +35,9 @@ export async function run(flags: VerifyFlags): Promise<void> {
         for (const { kind, object, problem, repaired } of summary.damage) {
           await print(`${repaired ? "repaired" : "damaged"} ${kind} ${object}: ${problem}\n`);
         }
-        const { paths, chunks, bytes, blobs, directories, damage } = summary;
+        const { paths, chunks, bytes, directories, damage } = summary;
         await print(
-          `${paths} paths, ${blobs} blobs, ${directories} directories, ${chunks} chunks of ${bytes} bytes: ${damage.length} damaged\n`,
+          `${paths} paths, ${directories} directories, ${chunks} chunks of ${bytes} bytes: ${damage.length} damaged\n`,
         );
       }),
     );
