@@ -10,10 +10,16 @@ import { EXIT, reportError } from "./render/error.ts";
 
 interface CommandFile {
   build(): Command;
+  /** Brings the command line into a form that commander can read. */
+  prepare?(argv: readonly string[]): readonly string[];
 }
 
 /** Name → one line for the overview, and where it is. */
 const commands: Readonly<Record<string, { readonly summary: string; readonly load: () => Promise<CommandFile> }>> = {
+  eval: {
+    summary: "evaluate Nix expressions and print their values",
+    load: () => import("./commands/eval.ts"),
+  },
   store: {
     summary: "import paths into a store, and list, read, check and copy what it holds",
     load: () => import("./commands/store.ts"),
@@ -44,26 +50,40 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     .description("Nix, taken apart: formats, content-addressed stores, evaluation, mounts")
     .helpCommand(false)
     .version(version(), "-V, --version")
-    .addHelpText("after", "\nExamples:\n  $ tvix store import ./src\n  $ tvix nar ls archive.nar\n  $ tvix hash ./src");
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ tvix eval -E '1 + 2'\n  $ tvix store import ./src\n  $ tvix nar ls archive.nar\n  $ tvix hash ./src",
+    );
   const name = argv.find((arg) => !arg.startsWith("-"));
   const chosen = name === undefined ? undefined : commands[name];
+  let words = argv.length === 0 ? ["--help"] : argv;
   if (chosen && Object.hasOwn(commands, name as string)) {
-    program.addCommand((await chosen.load()).build());
+    const file = await chosen.load();
+    program.addCommand(file.build());
+    words = file.prepare?.(argv) ?? argv;
   } else {
     for (const [known, { summary }] of Object.entries(commands)) program.command(known).description(summary);
   }
   exitByThrowing(program);
-  const json = argv.includes("--json");
   try {
-    await program.parseAsync(argv.length === 0 ? ["--help"] : [...argv], { from: "user" });
+    await program.parseAsync([...words], { from: "user" });
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     // `tvix … | head`: whoever reads has had enough, which is no failure.
     if (error instanceof TvixError && error.code === "ERR_NAR_PIPE") return EXIT.ok;
-    reportError(error, json);
+    await report(error, argv);
     return EXIT.failed;
   }
+}
+
+/** Errors in Nix code are shown with their source; all others as a message. */
+async function report(error: unknown, argv: readonly string[]): Promise<void> {
+  if (error instanceof TvixError && /^ERR_(EVAL|PARSE)_/.test(error.code)) {
+    const { showEvalError } = await import("./commands/eval/report.ts");
+    if (showEvalError(error, argv.includes("--show-trace"))) return;
+  }
+  reportError(error, argv.includes("--json"));
 }
 
 /** Commander ends the process by itself unless told, command by command, to throw. */
