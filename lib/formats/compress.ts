@@ -69,7 +69,7 @@ export function detectCompression(start: Uint8Array): Compression {
 /**
  * Decompresses a stream, to its end: what is cut off, damaged or followed by something else is refused.
  *
- * @throws TvixError `ERR_COMPRESS_CORRUPT`, `ERR_COMPRESS_UNAVAILABLE` when a package is missing, `ERR_BZIP2_…`; what
+ * @throws TvixError `ERR_COMPRESS_CORRUPT`, `ERR_BZIP2_…`; what
  *   `source` throws comes through as it is
  */
 export async function* decompress(compression: Compression, source: Source): Stream {
@@ -142,12 +142,9 @@ async function* through(source: Source, transform: Transform): Stream {
 }
 
 async function* readXz(source: Source): Stream {
-  interface Package {
-    readonly default: {
-      readonly XzReadableStream: new (from: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>;
-    };
-  }
-  const { XzReadableStream } = (await load<Package>("xz-decompress", "xz")).default;
+  // A CommonJS bundle: its types promise a named export, Node gives it under `default`.
+  const library = (await import("xz-decompress")) as unknown as { readonly default: typeof import("xz-decompress") };
+  const { XzReadableStream } = library.default;
   const pieces = source[Symbol.asyncIterator]();
   const from = new ReadableStream<Uint8Array>({
     pull: async (controller) => {
@@ -170,13 +167,7 @@ function readZstd(source: Source): Stream {
 
 /** For Node before 22.15. The package does not look at the checksum that frames may have. */
 async function* readZstdPortably(source: Source): Stream {
-  interface Decoder {
-    push(piece: Uint8Array, isLast: boolean): void;
-  }
-  interface Package {
-    readonly Decompress: new (emit: (piece: Uint8Array) => void) => Decoder;
-  }
-  const { Decompress } = await load<Package>("fzstd", "zstd");
+  const { Decompress } = await import("fzstd");
   const pieces: Uint8Array[] = [];
   const decoder = new Decompress((piece) => pieces.push(piece));
   for await (const piece of source) {
@@ -187,17 +178,6 @@ async function* readZstdPortably(source: Source): Stream {
   }
   decoder.push(new Uint8Array(0), true);
   yield* pieces.splice(0);
-}
-
-async function load<T>(name: string, compression: Compression): Promise<T> {
-  try {
-    return (await import(name)) as T;
-  } catch (cause) {
-    throw new TvixError("ERR_COMPRESS_UNAVAILABLE", `reading ${compression} needs the package '${name}'`, {
-      cause,
-      notes: [`npm install ${name}`],
-    });
-  }
 }
 
 function messageOf(error: unknown): string {
