@@ -2,7 +2,7 @@
 
 import { DiagnosticError } from "../../lib/eval/diagnostic.ts";
 import { EvalError, type EvalErrorCode } from "../../lib/eval/error.ts";
-import { type Backend, Evaluator, type StoreAccess } from "../../lib/eval/evaluator.ts";
+import type { Backend, Evaluator } from "../../lib/eval/evaluator.ts";
 import type { EvalIO } from "../../lib/eval/io.ts";
 import { fileSystemIO } from "../../lib/eval/io/files.ts";
 import { Source } from "../../lib/eval/source.ts";
@@ -12,6 +12,7 @@ import { symbol } from "../../lib/eval/value/symbol.ts";
 import type { Value } from "../../lib/eval/value/value.ts";
 import { call1 } from "../../lib/eval/vm/call.ts";
 import { printValue } from "../../lib/eval/vm/print.ts";
+import { openSession } from "../../lib/nix/session.ts";
 import {
   type Answer,
   type Case,
@@ -26,19 +27,10 @@ import {
 
 const io: EvalIO = { ...fileSystemIO(), variable: (name) => LANG_VARIABLES.get(name) };
 
-/** There is no store here: only what a copy does before it needs one. */
-const store: StoreAccess = {
-  copyPath: (path) => {
-    if (io.fileType(path) === undefined) throw new EvalError("ERR_EVAL_IO", `path '${path}' does not exist`);
-    throw new EvalError("ERR_EVAL_STORE", `there is no store to copy '${path}' to`);
-  },
-  realise: () => undefined,
-};
-
 /** An evaluator as the cases want it. */
 export function langEvaluator(backend?: Backend): Evaluator {
   const settings = { searchPath: [{ prefix: "lang", path: FILES }], system: "x86_64-linux" };
-  return new Evaluator({ io, settings, store, pipeOperators: true, ...(backend === undefined ? {} : { backend }) });
+  return openSession({ io, settings, pipeOperators: true, ...(backend === undefined ? {} : { backend }) }).evaluator;
 }
 
 /** The answer of our own evaluator. */

@@ -1,5 +1,7 @@
 // Random programs, run here and by the oracle: what they print, how they parse, and which errors they give.
 
+import { tmpdir } from "node:os";
+
 import { Source } from "../../lib/eval/source.ts";
 import { type Backend, CLOSURE_BACKEND } from "../../lib/eval/evaluator.ts";
 import { nodeBackend } from "../../lib/eval/node.ts";
@@ -9,6 +11,8 @@ import { askOracleInBulk } from "./nix.ts";
 import { Random, randomProgram, randomSyntax } from "./random.ts";
 
 const BATCH = 200;
+/** As deep as where the oracle's programs are. */
+const DIRECTORY = `${tmpdir()}/tvix-fuzz`;
 const BACKENDS = [CLOSURE_BACKEND, nodeBackend({ javascriptLimit: Number.POSITIVE_INFINITY })] as const;
 
 /** Compares `count` programs, half of them by their values and half by how they parse; prints what differs. */
@@ -49,9 +53,9 @@ function compareBatch(texts: readonly string[], mode: "strict" | "parse", backen
   const expected = askOracleInBulk(texts, mode);
   const evaluator = langEvaluator(backend);
   for (const [i, text] of texts.entries()) {
-    const source = Source.file("/fuzz/program.nix", text);
+    const source = Source.file(`${DIRECTORY}/program.nix`, text);
     const raw = runText(source, mode, evaluator);
-    const answer: Answer = raw.value === undefined ? raw : { value: raw.value.replaceAll("/fuzz", "$DIR") };
+    const answer: Answer = raw.value === undefined ? raw : { value: raw.value.replaceAll(DIRECTORY, "$DIR") };
     const wanted = expected[i] as Answer;
     if (agrees(answer, wanted)) continue;
     const crashed = answer.error?.kind === "crash";

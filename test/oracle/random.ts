@@ -129,7 +129,17 @@ class Typed {
       depth - 1,
       scope.filter((variable) => variable.name !== name),
     );
-    switch (random.below(14)) {
+    switch (random.below(19)) {
+      case 14:
+        return `(builtins.deepSeq ${bound} ${value()})`;
+      case 15:
+        return `(let t = builtins.tryEval (throw "x"); in if t.success then t.value else ${value()})`;
+      case 16:
+        return `(builtins.elemAt [ ${bound} ${value()} ] ${random.below(3)})`;
+      case 17:
+        return `(builtins.getAttr "${name}" { "${name}" = ${value()}; })`;
+      case 18:
+        return `{ __functor = self: ${name}: ${value(inner)}; } ${bound}`.replace(/^/, "(").concat(")");
       case 0:
         return `(if ${this.of("bool", depth, scope)} then ${value()} else ${value()})`;
       case 1:
@@ -164,7 +174,11 @@ class Typed {
   private int(depth: number, scope: Scope): string {
     const int = (): string => this.of("int", depth, scope);
     const list = (): string => this.of("list", depth, scope);
-    switch (this.random.below(9)) {
+    switch (this.random.below(11)) {
+      case 9:
+        return `(builtins.compareVersions ${this.of("string", depth, scope)} ${this.of("string", depth, scope)})`;
+      case 10:
+        return `(builtins.fromJSON (builtins.toJSON ${int()}))`;
       case 0:
         return `(${int()} + ${int()})`;
       case 1:
@@ -197,7 +211,13 @@ class Typed {
     const { random } = this;
     const bool = (): string => this.of("bool", depth, scope);
     const type = random.pick(["int", "float", "string", "list"] as const);
-    switch (random.below(7)) {
+    switch (random.below(10)) {
+      case 7:
+        return `(builtins.${random.pick(["all", "any"])} (e: e == ${this.any(depth, scope)}) ${this.of("list", depth, scope)})`;
+      case 8:
+        return `(builtins.hasAttr ${this.of("string", depth, scope)} ${this.of("set", depth, scope)})`;
+      case 9:
+        return `(builtins.lessThan ${this.of("int", depth, scope)} ${this.of("float", depth, scope)})`;
       case 0:
         return `(${bool()} ${random.pick(["&&", "||", "->"])} ${bool()})`;
       case 1:
@@ -218,7 +238,17 @@ class Typed {
   private string(depth: number, scope: Scope): string {
     const { random } = this;
     const string = (): string => this.of("string", depth, scope);
-    switch (random.below(11)) {
+    switch (random.below(16)) {
+      case 11:
+        return `"\${{ ${random.pick(["outPath =", "__toString = self:"])} ${string()}; }}"`;
+      case 12:
+        return `(builtins.toXML ${this.any(depth, scope)})`;
+      case 13:
+        return `(toString (/a + ${string()}))`;
+      case 14:
+        return `(builtins.unsafeDiscardStringContext (dirOf ${string()}))`;
+      case 15:
+        return `(builtins.parseDrvName ${string()}).${random.pick(["name", "version"])}`;
       case 0:
         return `(${string()} + ${string()})`;
       case 1:
@@ -247,7 +277,17 @@ class Typed {
   private list(depth: number, scope: Scope): string {
     const { random } = this;
     const list = (): string => this.of("list", depth, scope);
-    switch (random.below(12)) {
+    switch (random.below(17)) {
+      case 12:
+        return `(builtins.catAttrs "${random.pick(NAMES)}" [ ${this.of("set", depth, scope)} ${this.of("set", depth, scope)} ])`;
+      case 13:
+        return `(builtins.tail [ ${this.any(depth, scope)} ${this.any(depth, scope)} ])`;
+      case 14:
+        return `(let m = builtins.match ${random.pick(['"(a|b)*(.*)"', '"([^a]*)(a?)"', '"(.)(..)?"', '".*"'])} ${this.of("string", depth, scope)}; in if m == null then [ ] else m)`;
+      case 15:
+        return `(builtins.genericClosure { startSet = [ { key = ${this.of("int", depth, scope)}; } ]; operator = e: if e.key < 0 || e.key > 20 then [ ] else [ { key = e.key + ${random.below(9) + 1}; } ]; })`;
+      case 16:
+        return `(builtins.sort (x: y: builtins.toJSON x < builtins.toJSON y) ${list()})`;
       case 0:
         return `(${list()} ++ ${list()})`;
       case 1:
@@ -276,7 +316,17 @@ class Typed {
   private set(depth: number, scope: Scope): string {
     const { random } = this;
     const set = (): string => this.of("set", depth, scope);
-    switch (random.below(11)) {
+    switch (random.below(16)) {
+      case 11:
+        return `(builtins.zipAttrsWith (n: vs: [ n vs ]) [ ${set()} ${set()} ])`;
+      case 12:
+        return `(builtins.functionArgs ({ ${random.pick(NAMES)}, b2 ? 1, ... }: 1))`;
+      case 13:
+        return `(builtins.fromJSON (builtins.toJSON ${set()}))`;
+      case 14:
+        return `(builtins.tryEval ${this.any(depth, scope)})`;
+      case 15:
+        return `(with ${set()}; ${set()})`;
       case 0:
         return `(${set()} // ${set()})`;
       case 1:
