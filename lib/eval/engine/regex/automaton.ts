@@ -49,6 +49,7 @@ export interface Automaton {
   readonly counter: Int32Array;
   /** 256 bytes of 0 or 1 per set. */
   readonly sets: Uint8Array;
+  readonly counts: LoopCounts;
   /** Bytes that a match can begin with; `undefined` when it can be empty. */
   readonly first: ByteSet | undefined;
 }
@@ -60,7 +61,7 @@ class Assembler {
   readonly counter: number[] = [];
   readonly sets: ByteSet[] = [];
   readonly #setIndex = new Map<string, number>();
-  #counters = 0;
+  counters = 0;
 
   add(code: number, next: number, arg: number): number {
     this.counter.push(-1);
@@ -120,7 +121,7 @@ class Assembler {
 
   #loop(body: RegexNode, next: number): number {
     const loop = this.add(LOOP, next, -1);
-    if (isNullable(body)) this.counter[loop] = this.#counters++;
+    if (isNullable(body)) this.counter[loop] = this.counters++;
     return loop;
   }
 
@@ -159,50 +160,95 @@ export function buildAutomaton(pattern: string, syntax: RegexSyntax): Automaton 
     rows,
     counter: Int32Array.from(assembler.counter),
     sets,
+    counts: new LoopCounts(pattern, assembler.counters),
     first: isNullable(syntax.root) ? undefined : firstBytes(syntax.root),
   };
 }
 
+/** The combinations of loop counts that occurred, by number; 0 is the one in which no loop was entered. */
+class LoopCounts {
+  readonly #pattern: string;
+  readonly #counters: number;
+  readonly #known: Uint8Array[] = [];
+  readonly #numbers = new Map<string, number>();
+  /** By `combination · counters + loop`: where entering the loop leads, -1 if it may not be entered. */
+  readonly #entered: (number | undefined)[] = [];
+
+  constructor(pattern: string, counters: number) {
+    this.#pattern = pattern;
+    this.#counters = counters;
+    this.#intern(new Uint8Array(counters));
+  }
+
+  /** The combination after entering a loop; -1 when it has been entered twice without a byte in between. */
+  enter(counts: number, loop: number): number {
+    return (this.#entered[counts * this.#counters + loop] ??= this.#enterAnew(counts, loop));
+  }
+
+  #enterAnew(counts: number, loop: number): number {
+    const after = (this.#known[counts] as Uint8Array).slice();
+    if (after[loop] === 2) return -1;
+    after[loop] = (after[loop] as number) + 1;
+    return this.#intern(after);
+  }
+
+  #intern(counts: Uint8Array): number {
+    const key = counts.join("");
+    let number = this.#numbers.get(key);
+    if (number === undefined) {
+      number = this.#known.push(counts) - 1;
+      if (number > COUNTS_LIMIT) throw regexLimit(this.#pattern, "too many loops that can match nothing");
+      this.#numbers.set(key, number);
+    }
+    return number;
+  }
+}
+
 /** What is remembered for one combination of loop counts: pages of positions by branching states. */
 class Memory {
-  readonly pages: (Int32Array | undefined)[] = [];
-  readonly pageLength: number;
-  readonly rows: number;
+  readonly #pages: (Int32Array | undefined)[] = [];
+  readonly #rows: number;
+  /** Positions per page, as a power of two. */
+  readonly #shift: number;
 
-  constructor(rows: number) {
-    this.rows = rows;
-    this.pageLength = Math.max(1, Math.floor(PAGE_ENTRIES / Math.max(1, rows)));
+  constructor(rows: number, positions: number) {
+    this.#rows = rows;
+    this.#shift = Math.max(0, Math.floor(Math.log2(Math.min(PAGE_ENTRIES / rows, 2 * positions))));
   }
 
   get(position: number, row: number): number {
-    const page = this.pages[Math.floor(position / this.pageLength)];
-    return page === undefined ? 0 : (page[(position % this.pageLength) * this.rows + row] as number);
+    const page = this.#pages[position >> this.#shift];
+    return page === undefined ? 0 : (page[(position & ((1 << this.#shift) - 1)) * this.#rows + row] as number);
   }
 
   /** Returns the number of entries that had to be added. */
   set(position: number, row: number, value: number): number {
-    const index = Math.floor(position / this.pageLength);
-    let page = this.pages[index];
+    let page = this.#pages[position >> this.#shift];
     let added = 0;
     if (page === undefined) {
-      added = this.pageLength * this.rows;
+      added = this.#rows << this.#shift;
       page = new Int32Array(added);
-      this.pages[index] = page;
+      this.#pages[position >> this.#shift] = page;
     }
-    page[(position % this.pageLength) * this.rows + row] = value;
+    page[(position & ((1 << this.#shift) - 1)) * this.#rows + row] = value;
     return added;
   }
 
   /** Forgets whole pages before the position; returns the number of entries freed. */
   forgetBefore(position: number): number {
     let freed = 0;
-    for (let index = Math.floor(position / this.pageLength) - 1; index >= 0 && this.pages[index]; index--) {
-      this.pages[index] = undefined;
-      freed += this.pageLength * this.rows;
+    for (let index = (position >> this.#shift) - 1; index >= 0 && this.#pages[index]; index--) {
+      this.#pages[index] = undefined;
+      freed += this.#rows << this.#shift;
     }
     return freed;
   }
 }
+
+/** Entries of a stack that is kept for the next run. */
+const KEPT_STACK = 1 << 16;
+/** The stack of the next run: no two runs are ever under way together. */
+let stack: Int32Array = new Int32Array(1024);
 
 /** One subject being matched or searched. */
 export class Run {
@@ -217,17 +263,14 @@ export class Run {
   #startMemory: Map<number, number> | undefined;
   /** Where an empty match would end that is not wanted; -1 when any match is. */
   #notAt = -1;
-  readonly #counts: Uint8Array[] = [];
-  readonly #countsIndex = new Map<string, number>();
   /** The branching states that wait for an answer: state, position, counts, and the answer of the first branch. */
-  #stack: Int32Array = new Int32Array(256);
+  #stack: Int32Array;
 
   constructor(automaton: Automaton, subject: string, whole: boolean) {
     this.#a = automaton;
     this.#subject = subject;
     this.#whole = whole;
-    const counters = automaton.counter.reduce((most, counter) => Math.max(most, counter + 1), 0);
-    this.#internCounts(new Uint8Array(counters));
+    this.#stack = stack;
   }
 
   /** Slots of the match that starts at `from` (start and end per group, -1 where unset), if there is one. */
@@ -251,37 +294,49 @@ export class Run {
   }
 
   #best(from: number): number {
-    const { code, next, arg } = this.#a;
+    const { code, next, arg, sets } = this.#a;
+    const subject = this.#subject;
+    const length = subject.length;
     let depth = 0;
     let state = this.#a.start;
     let position = from;
     let counts = 0;
     for (;;) {
       let answer: number | undefined;
+      const op = code[state] as number;
       // Walk on to the next branching state that has no answer yet, or to an end.
-      if (code[state] === LOOP || code[state] === ALTERNATION) {
+      if (op === SET) {
+        if (position < length && sets[256 * (arg[state] as number) + subject.charCodeAt(position)] === 1) {
+          position++;
+          counts = 0;
+          state = next[state] as number;
+          continue;
+        }
+        answer = -1;
+      } else if (op === SAVE) {
+        state = next[state] as number;
+        continue;
+      } else if (op >= LOOP) {
         const known = this.#recall(state, position, counts);
         if (known === 0) {
           depth = this.#push(depth, state, position, counts);
-          const entered = code[state] === LOOP ? this.#enter(state, counts) : counts;
-          if (entered === -1) {
-            answer = -1;
-          } else {
+          const entered = this.#enter(state, counts);
+          if (entered !== -1) {
             counts = entered;
             state = arg[state] as number;
+            continue;
           }
+          answer = -1;
         } else {
           answer = (known >> 1) - 2;
         }
       } else {
         const step = this.#step(state, position);
-        if (step === -1) answer = -1;
-        else if (code[state] === ACCEPT) answer = position;
-        else {
-          if (step > position) counts = 0;
-          position = step;
+        if (step !== -1 && op !== ACCEPT) {
           state = next[state] as number;
+          continue;
         }
+        answer = step;
       }
       // Hand the answer to the branching states that wait for it.
       while (answer !== undefined) {
@@ -338,7 +393,7 @@ export class Run {
     while (code[state] !== ACCEPT) {
       if (code[state] === LOOP || code[state] === ALTERNATION) {
         const choice = 1 - (this.#recall(state, position, counts) & 1);
-        if (choice === 0 && code[state] === LOOP) counts = this.#enter(state, counts);
+        if (choice === 0) counts = this.#enter(state, counts);
         state = (choice === 0 ? arg[state] : next[state]) as number;
       } else {
         if (code[state] === SAVE) slots[arg[state] as number] = position;
@@ -356,6 +411,7 @@ export class Run {
       const grown = new Int32Array(2 * this.#stack.length);
       grown.set(this.#stack);
       this.#stack = grown;
+      if (grown.length <= KEPT_STACK) stack = grown;
     }
     this.#stack[4 * depth] = state;
     this.#stack[4 * depth + 1] = position;
@@ -378,7 +434,11 @@ export class Run {
       this.#startMemory?.set(counts * this.#a.rows + row, value);
       return;
     }
-    this.#entries += (this.#memories[counts] ??= new Memory(this.#a.rows)).set(position, row, value);
+    this.#entries += (this.#memories[counts] ??= new Memory(this.#a.rows, this.#subject.length + 1)).set(
+      position,
+      row,
+      value,
+    );
     if (this.#entries > MEMORY_LIMIT) {
       throw regexLimit(this.#a.pattern, `too many possibilities in a string of ${this.#subject.length} bytes`);
     }
@@ -388,25 +448,9 @@ export class Run {
     for (const memory of this.#memories) this.#entries -= memory?.forgetBefore(position) ?? 0;
   }
 
-  /** The loop counts after entering a loop; -1 when it has been entered twice without a byte in between. */
+  /** The loop counts behind the first way out of a branching state. */
   #enter(state: number, counts: number): number {
-    const counter = this.#a.counter[state] as number;
-    if (counter === -1) return counts;
-    const before = this.#counts[counts] as Uint8Array;
-    if (before[counter] === 2) return -1;
-    const after = before.slice();
-    after[counter] = (after[counter] as number) + 1;
-    return this.#internCounts(after);
-  }
-
-  #internCounts(counts: Uint8Array): number {
-    const key = counts.join("");
-    let index = this.#countsIndex.get(key);
-    if (index === undefined) {
-      index = this.#counts.push(counts) - 1;
-      if (index > COUNTS_LIMIT) throw regexLimit(this.#a.pattern, "too many loops that can match nothing");
-      this.#countsIndex.set(key, index);
-    }
-    return index;
+    const loop = this.#a.counter[state] as number;
+    return loop === -1 ? counts : this.#a.counts.enter(counts, loop);
   }
 }
