@@ -1,9 +1,10 @@
 // toJSON and fromJSON.
 import { type JsonBuilder, parseJson } from "../engine/json-parse.ts";
-import { jsonFloat, jsonString } from "../engine/json-write.ts";
+import { jsonFloat, JsonOutput } from "../engine/json-write.ts";
 import { EvalError } from "../error.ts";
-import { Attrs, attrsFromPairs } from "../value/attrs.ts";
+import { Attrs } from "../value/attrs.ts";
 import { INT_MAX, makeInt, NixFloat } from "../value/number.ts";
+import { compareSymbols, internShape, type Shape } from "../value/shape.ts";
 import { ContextBuilder, ContextString, makeString } from "../value/string.ts";
 import { symbol, symbolName, type Sym } from "../value/symbol.ts";
 import { force } from "../value/thunk.ts";
@@ -18,8 +19,14 @@ import { type BuiltinTable, define } from "./define.ts";
 const TO_STRING = symbol("__toString");
 const OUT_PATH = symbol("outPath");
 
+/** The shape of an object, and which of its values go where; `null` when they are in order already. */
+interface ObjectLayout {
+  readonly shape: Shape;
+  readonly take: readonly number[] | null;
+}
+
 /** Makes evaluator values of parsed texts. */
-export const JSON_BUILDER: JsonBuilder<Value> = {
+export const JSON_BUILDER: JsonBuilder<Value, ObjectLayout> = {
   null: null,
   true: true,
   false: false,
@@ -31,13 +38,16 @@ export const JSON_BUILDER: JsonBuilder<Value> = {
   float: (value) => new NixFloat(value),
   string: refuseNul,
   list: (items) => items,
-  object(names, values) {
-    const keys: Sym[] = [];
-    for (const name of names) keys.push(symbol(refuseNul(name)));
-    if (new Set(keys).size === keys.length) return attrsFromPairs(keys, values);
-    const last = new Map<Sym, Value>();
-    keys.forEach((key, i) => last.set(key, values[i] as Value));
-    return attrsFromPairs([...last.keys()], [...last.values()]);
+  layout(names) {
+    const slots = new Map<Sym, number>();
+    names.forEach((name, i) => slots.set(symbol(refuseNul(name)), i));
+    const keys = [...slots.keys()].sort(compareSymbols);
+    const take = keys.map((key) => slots.get(key) as number);
+    const inOrder = take.length === names.length && take.every((slot, i) => slot === i);
+    return { shape: internShape(keys), take: inOrder ? null : take };
+  },
+  object({ shape, take }, values) {
+    return new Attrs(shape, take === null ? values : take.map((slot) => values[slot] as Value), null, null);
   },
 };
 
@@ -55,50 +65,91 @@ export function fromJson(text: string): Whnf {
   return force(parseJson(text, JSON_BUILDER));
 }
 
-/** Appends the JSON of a value to `out`; what its strings refer to is added to `context`. Computes everything in it. */
-export function writeJson(rt: Runtime, value: Value, context: ContextBuilder, out: string[]): void {
-  const v = force(value);
-  if (typeof v === "string") out.push(jsonString(v));
-  else if (v === null || typeof v === "boolean" || isInt(v)) out.push(String(v));
-  else if (v instanceof ContextString) {
-    context.add(v.context);
-    out.push(jsonString(v.text));
-  } else if (v instanceof NixFloat) out.push(jsonFloat(v.value));
-  else if (isList(v)) writeList(rt, v, context, out);
-  else if (v instanceof Attrs) writeAttrs(rt, v, context, out);
-  else if (v instanceof NixPath) out.push(jsonString(coerceToString(rt, v, WEAK_COPY, context)));
-  else throw new EvalError("ERR_EVAL_TYPE", `cannot convert ${describeType(v)} to JSON`);
+/** The JSON text of a value; what its strings refer to is added to `context`. Computes everything in it. */
+export function valueToJson(rt: Runtime, value: Value, context: ContextBuilder): string {
+  const writer = new ValueWriter(rt, context);
+  writer.write(value);
+  return writer.out.text;
 }
 
-function writeList(rt: Runtime, list: readonly Value[], context: ContextBuilder, out: string[]): void {
-  let before = "[";
-  for (const item of list) {
-    out.push(before);
-    writeJson(rt, item, context, out);
-    before = ",";
+/** For each shape, what is written in front of each value: `{"a":`, `,"b":`. */
+const openings = new WeakMap<Shape, readonly string[]>();
+
+function openingsOf(shape: Shape): readonly string[] {
+  let known = openings.get(shape);
+  if (known === undefined) {
+    known = shape.keys.map((key, i) => {
+      const out = new JsonOutput();
+      out.raw(i === 0 ? "{" : ",");
+      out.string(symbolName(key));
+      out.raw(":");
+      return out.text;
+    });
+    openings.set(shape, known);
   }
-  out.push(list.length === 0 ? "[]" : "]");
+  return known;
 }
 
-function writeAttrs(rt: Runtime, attrs: Attrs, context: ContextBuilder, out: string[]): void {
-  const method = attrs.get(TO_STRING);
-  if (method !== undefined) {
-    out.push(jsonString(coerceToString(rt, call1(method, attrs), WEAK_COPY, context)));
-    return;
+class ValueWriter {
+  readonly out: JsonOutput = new JsonOutput();
+  readonly #rt: Runtime;
+  readonly #context: ContextBuilder;
+
+  constructor(rt: Runtime, context: ContextBuilder) {
+    this.#rt = rt;
+    this.#context = context;
   }
-  const outPath = attrs.get(OUT_PATH);
-  if (outPath !== undefined) {
-    writeJson(rt, outPath, context, out);
-    return;
+
+  write(value: Value): void {
+    const v = force(value);
+    const out = this.out;
+    if (typeof v === "string") out.string(v);
+    else if (v === null || typeof v === "boolean" || isInt(v)) out.raw(String(v));
+    else if (v instanceof ContextString) {
+      this.#context.add(v.context);
+      out.string(v.text);
+    } else if (v instanceof NixFloat) out.raw(jsonFloat(v.value));
+    else if (isList(v)) this.#writeList(v);
+    else if (v instanceof Attrs) this.#writeAttrs(v);
+    else if (v instanceof NixPath) out.string(coerceToString(this.#rt, v, WEAK_COPY, this.#context));
+    else throw new EvalError("ERR_EVAL_TYPE", `cannot convert ${describeType(v)} to JSON`);
   }
-  const { shape, values } = attrs.flatten();
-  let before = "{";
-  for (let i = 0; i < values.length; i++) {
-    out.push(before, jsonString(symbolName(shape.keys[i] as Sym)), ":");
-    writeJson(rt, values[i] as Value, context, out);
-    before = ",";
+
+  #writeList(list: readonly Value[]): void {
+    if (list.length === 0) {
+      this.out.raw("[]");
+      return;
+    }
+    for (let i = 0; i < list.length; i++) {
+      this.out.raw(i === 0 ? "[" : ",");
+      this.write(list[i] as Value);
+    }
+    this.out.raw("]");
   }
-  out.push(values.length === 0 ? "{}" : "}");
+
+  #writeAttrs(attrs: Attrs): void {
+    const method = attrs.get(TO_STRING);
+    if (method !== undefined) {
+      this.out.string(coerceToString(this.#rt, call1(method, attrs), WEAK_COPY, this.#context));
+      return;
+    }
+    const outPath = attrs.get(OUT_PATH);
+    if (outPath !== undefined) {
+      this.write(outPath);
+      return;
+    }
+    const { shape, values } = attrs.flatten();
+    if (values.length === 0) {
+      this.out.raw("{}");
+      return;
+    }
+    const before = openingsOf(shape);
+    for (let i = 0; i < values.length; i++) {
+      this.out.raw(before[i] as string);
+      this.write(values[i] as Value);
+    }
+    this.out.raw("}");
+  }
 }
 
 /** JSON. */
@@ -108,8 +159,7 @@ export const JSON_BUILTINS: BuiltinTable = [
   ),
   define("toJSON", "!", "A value as JSON text; paths are copied to the store.", (rt, value) => {
     const context = new ContextBuilder();
-    const out: string[] = [];
-    writeJson(rt, value, context, out);
-    return makeString(out.join(""), context.context);
+    const text = valueToJson(rt, value, context);
+    return makeString(text, context.context);
   }),
 ];

@@ -8,8 +8,8 @@
 import { EvalError } from "../error.ts";
 import { utf8Fault } from "./utf8.ts";
 
-/** Makes values of what has been read. Strings are one char per byte. */
-export interface JsonBuilder<V> {
+/** Makes values of what has been read. Strings are one char per byte. `L` is what is worked out once per kind of object. */
+export interface JsonBuilder<V, L> {
   readonly null: V;
   readonly true: V;
   readonly false: V;
@@ -20,12 +20,13 @@ export interface JsonBuilder<V> {
   float(value: number): V;
   string(text: string): V;
   list(items: V[]): V;
-  /** Names in the order of the text, repeated where the text repeats them; the last of them counts. */
-  object(names: string[], values: V[]): V;
+  /** For names in the order of the text, repeated where the text repeats them; the last of them counts. */
+  layout(names: readonly string[]): L;
+  object(layout: L, values: V[]): V;
 }
 
 /** Parses a whole text; throws `ERR_EVAL_JSON` with line and column (in bytes) of the fault. */
-export function parseJson<V>(text: string, builder: JsonBuilder<V>): V {
+export function parseJson<V, L>(text: string, builder: JsonBuilder<V, L>): V {
   return new JsonParser(text, builder).parse();
 }
 
@@ -40,6 +41,7 @@ const DOT = 0x2e;
 const ZERO = 0x30;
 const NINE = 0x39;
 const COLON = 0x3a;
+/** The closing brackets are two codes behind the opening ones. */
 const OPEN_LIST = 0x5b;
 const BACKSLASH = 0x5c;
 const CLOSE_LIST = 0x5d;
@@ -53,16 +55,49 @@ const CONTROL_NAMES =
 const CONTROL_ESCAPES: Readonly<Record<number, string>> = { 8: "b", 9: "t", 10: "n", 12: "f", 13: "r" };
 const LITERAL_OR_VALUE = "'[', '{', or a literal";
 
-/** An open list or object. */
-interface Frame<V> {
-  readonly values: V[];
-  /** `null` for lists. */
-  readonly names: string[] | null;
+/** Nodes of the tree of name sequences; objects beyond it get a layout each. */
+const NODE_LIMIT = 20_000;
+
+/**
+ * The names of an object so far. Objects of one kind have the same names in the same order, so each node remembers
+ * which name came next the last time: it is compared in place, and the layout is made once.
+ */
+class NameNode<L> {
+  readonly parent: NameNode<L> | null;
+  readonly name: string;
+  /** The name with its closing quote as it stands in the text; "" if it cannot be compared in place. */
+  readonly spelling: string;
+  likely: NameNode<L> | null = null;
+  readonly next: Map<string, NameNode<L>> = new Map();
+  layout: L | undefined = undefined;
+
+  constructor(parent: NameNode<L> | null, name: string) {
+    this.parent = parent;
+    this.name = name;
+    this.spelling = /^[ !#-[\]-~]*$/.test(name) ? `${name}"` : "";
+  }
 }
 
-class JsonParser<V> {
+function namesOf<L>(last: NameNode<L>): string[] {
+  const names: string[] = [];
+  for (let node = last; node.parent !== null; node = node.parent) names.push(node.name);
+  return names.reverse();
+}
+
+/** An open list (`node` null) or object. */
+interface Frame<L> {
+  /** Where its values begin on the stack of values. */
+  readonly base: number;
+  node: NameNode<L> | null;
+}
+
+class JsonParser<V, L> {
   readonly #text: string;
-  readonly #builder: JsonBuilder<V>;
+  readonly #builder: JsonBuilder<V, L>;
+  readonly #root: NameNode<L> = new NameNode(null, "");
+  #nodes = 0;
+  /** The complete values of all open lists and objects. */
+  readonly #values: V[] = [];
   #at = 0;
   /** Where the last string or number began: nlohmann shows all text from there for a word that is no literal. */
   #shownFrom = 0;
@@ -70,60 +105,62 @@ class JsonParser<V> {
   #context = "value";
   #expected = "";
 
-  constructor(text: string, builder: JsonBuilder<V>) {
+  constructor(text: string, builder: JsonBuilder<V, L>) {
     this.#text = text;
     this.#builder = builder;
   }
 
   parse(): V {
     this.#skipByteOrderMark();
-    const frames: Frame<V>[] = [];
-    let frame: Frame<V> | undefined;
+    const frames: Frame<L>[] = [];
+    let frame: Frame<L> | undefined;
     for (;;) {
       // A value begins here.
       const code = this.#skipSpace();
       let value: V;
-      if (code === OPEN_OBJECT) {
+      if (code === OPEN_OBJECT || code === OPEN_LIST) {
         this.#at++;
-        if (this.#skipSpace() === CLOSE_OBJECT) {
-          this.#at++;
-          value = this.#builder.object([], []);
-        } else {
+        const inner: Frame<L> = { base: this.#values.length, node: code === OPEN_OBJECT ? this.#root : null };
+        if (this.#skipSpace() !== code + 2) {
           if (frame) frames.push(frame);
-          frame = { values: [], names: [this.#name()] };
+          frame = inner;
+          if (frame.node) frame.node = this.#name(frame.node);
           continue;
         }
-      } else if (code === OPEN_LIST) {
         this.#at++;
-        if (this.#skipSpace() === CLOSE_LIST) {
-          this.#at++;
-          value = this.#builder.list([]);
-        } else {
-          if (frame) frames.push(frame);
-          frame = { values: [], names: null };
-          continue;
-        }
+        value = this.#close(inner);
       } else {
         value = this.#scalar(code);
       }
       // A value is complete: close what it completes.
       for (;;) {
         if (frame === undefined) return this.#end(value);
-        frame.values.push(value);
+        this.#values.push(value);
         const after = this.#skipSpace();
         if (after === COMMA) {
           this.#at++;
-          if (frame.names) frame.names.push(this.#name());
+          if (frame.node) frame.node = this.#name(frame.node);
           break;
         }
-        if (after !== (frame.names ? CLOSE_OBJECT : CLOSE_LIST)) {
-          this.#unexpected(frame.names ? "object" : "array", frame.names ? "'}'" : "']'");
+        if (after !== (frame.node ? CLOSE_OBJECT : CLOSE_LIST)) {
+          this.#unexpected(frame.node ? "object" : "array", frame.node ? "'}'" : "']'");
         }
         this.#at++;
-        value = frame.names ? this.#builder.object(frame.names, frame.values) : this.#builder.list(frame.values);
+        value = this.#close(frame);
         frame = frames.pop();
       }
     }
+  }
+
+  /** The value of a list or object whose closing bracket has been read. */
+  #close(frame: Frame<L>): V {
+    const values = this.#values.slice(frame.base);
+    this.#values.length = frame.base;
+    const node = frame.node;
+    if (node === null) return this.#builder.list(values);
+    const layout = node.layout ?? this.#builder.layout(namesOf(node));
+    node.layout = layout;
+    return this.#builder.object(layout, values);
   }
 
   #end(value: V): V {
@@ -146,17 +183,38 @@ class JsonParser<V> {
     }
   }
 
-  /** An attribute name and the colon behind it. */
-  #name(): string {
+  /** An attribute name and the colon behind it; answers the node of the names so far. */
+  #name(before: NameNode<L>): NameNode<L> {
     if (this.#skipSpace() !== QUOTE) this.#unexpected("object key", "string literal");
+    const likely = before.likely;
+    let node: NameNode<L>;
+    if (likely !== null && likely.spelling !== "" && this.#text.startsWith(likely.spelling, this.#at + 1)) {
+      this.#shownFrom = this.#at;
+      this.#at += likely.spelling.length + 1;
+      node = likely;
+    } else {
+      node = this.#otherName(before);
+    }
+    if (this.#skipSpace() !== COLON) this.#unexpected("object separator", "':'");
+    this.#at++;
+    return node;
+  }
+
+  #otherName(before: NameNode<L>): NameNode<L> {
     this.#context = "object key";
     this.#expected = "string literal";
     const name = this.#string();
     this.#context = "value";
     this.#expected = "";
-    if (this.#skipSpace() !== COLON) this.#unexpected("object separator", "':'");
-    this.#at++;
-    return name;
+    let node = before.next.get(name);
+    if (node === undefined) {
+      node = new NameNode(before, name);
+      // A node beyond the limit serves this object only.
+      if (this.#nodes++ > NODE_LIMIT) return node;
+      before.next.set(name, node);
+    }
+    before.likely = node;
+    return node;
   }
 
   #scalar(code: number): V {
@@ -266,8 +324,32 @@ class JsonParser<V> {
     return text.slice(start, at);
   }
 
-  /** A string in pieces, from its first escape on. */
+  /** A string with an escape, which is at `firstEscape`, or a fault there. */
   #longString(start: number, firstEscape: number): string {
+    const end = this.#endOfSimpleString(firstEscape);
+    if (end === -1) return this.#stringInPieces(start, firstEscape);
+    this.#checkUtf8(start, end, start - 1);
+    this.#at = end + 1;
+    // What has only escapes of one char means the same to JavaScript.
+    return JSON.parse(this.#text.slice(start - 1, end + 1)) as string;
+  }
+
+  /** Where the string ends that goes on at `from`; -1 if it has faults or escapes of more than one char. */
+  #endOfSimpleString(from: number): number {
+    const text = this.#text;
+    for (let at = from; ; at++) {
+      const code = text.charCodeAt(at);
+      if (code === QUOTE) return at;
+      if (code === BACKSLASH) {
+        at++;
+        if (!'"\\/bfnrt'.includes(text.charAt(at)) || at >= text.length) return -1;
+      } else if (!(code >= SPACE)) {
+        return -1;
+      }
+    }
+  }
+
+  #stringInPieces(start: number, firstEscape: number): string {
     const text = this.#text;
     let out = "";
     let from = start;

@@ -1,28 +1,78 @@
 // The pieces of JSON output: strings and floats exactly as Nix's JSON library (nlohmann) writes them.
+import { bytesToLatin1 } from "../../base/text.ts";
 import { EvalError } from "../error.ts";
 import { utf8Fault } from "./utf8.ts";
 
-const NEEDS_CARE = /["\\\x00-\x1f\x80-\xff]/;
-const SHORT: Readonly<Record<string, string>> = {
-  '"': '\\"',
-  "\\": "\\\\",
-  "\b": "\\b",
-  "\f": "\\f",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
+const SHORT: Readonly<Record<number, string>> = {
+  0x08: "\\b",
+  0x09: "\\t",
+  0x0a: "\\n",
+  0x0c: "\\f",
+  0x0d: "\\r",
+  0x22: '\\"',
+  0x5c: "\\\\",
 };
 
-/** A string with its quotes; `text` is one char per byte and must be UTF-8, else `ERR_EVAL_JSON`. */
-export function jsonString(text: string): string {
-  if (!NEEDS_CARE.test(text)) return `"${text}"`;
-  const fault = utf8Fault(text);
-  if (fault !== -1) throw invalidUtf8(text, fault);
-  return `"${text.replace(/["\\\x00-\x1f]/g, escapeChar)}"`;
+/** For each byte, whether it can stand in a string as it is and says nothing about UTF-8. */
+const PLAIN = Uint8Array.from({ length: 256 }, (_, code) =>
+  code >= 0x20 && code < 0x80 && code !== 0x22 && code !== 0x5c ? 1 : 0,
+);
+
+/** Collects a JSON text in bytes: a text of many small pieces is several times dearer as strings. */
+export class JsonOutput {
+  #bytes: Uint8Array = new Uint8Array(256);
+  #length = 0;
+
+  /** The text so far, one char per byte. */
+  get text(): string {
+    return bytesToLatin1(this.#bytes.subarray(0, this.#length));
+  }
+
+  /** Appends text that is JSON already; one char per byte. */
+  raw(text: string): void {
+    this.#reserve(text.length);
+    const bytes = this.#bytes;
+    let at = this.#length;
+    for (let i = 0; i < text.length; i++) bytes[at++] = text.charCodeAt(i);
+    this.#length = at;
+  }
+
+  /** Appends a string with its quotes; `text` is one char per byte and must be UTF-8, else `ERR_EVAL_JSON`. */
+  string(text: string): void {
+    // Every byte may become `\u00xx`.
+    this.#reserve(6 * text.length + 2);
+    const bytes = this.#bytes;
+    let at = this.#length;
+    let checked = false;
+    bytes[at++] = 0x22;
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (PLAIN[code] === 1) {
+        bytes[at++] = code;
+      } else if (code >= 0x80) {
+        if (!checked) checkUtf8(text);
+        checked = true;
+        bytes[at++] = code;
+      } else {
+        const escaped = SHORT[code] ?? `\\u${code.toString(16).padStart(4, "0")}`;
+        for (let j = 0; j < escaped.length; j++) bytes[at++] = escaped.charCodeAt(j);
+      }
+    }
+    bytes[at++] = 0x22;
+    this.#length = at;
+  }
+
+  #reserve(length: number): void {
+    if (this.#length + length <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + length));
+    grown.set(this.#bytes);
+    this.#bytes = grown;
+  }
 }
 
-function escapeChar(char: string): string {
-  return SHORT[char] ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+function checkUtf8(text: string): void {
+  const fault = utf8Fault(text);
+  if (fault !== -1) throw invalidUtf8(text, fault);
 }
 
 function invalidUtf8(text: string, fault: number): EvalError {

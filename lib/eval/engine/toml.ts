@@ -55,17 +55,17 @@ const SPECIAL_FLOAT = /^[+-]?(?:inf|nan)$/;
 const DATE_OR_TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}|^[0-9]{2}:[0-9]{2}/;
 
 /** Parses a whole document; throws `ERR_EVAL_TOML` with line and column (in bytes) of the fault. */
-export function parseToml<V>(text: string, builder: JsonBuilder<V>): V {
+export function parseToml<V, L>(text: string, builder: JsonBuilder<V, L>): V {
   return new TomlParser(text, builder).parse();
 }
 
-class TomlParser<V> {
+class TomlParser<V, L> {
   readonly #text: string;
-  readonly #builder: JsonBuilder<V>;
+  readonly #builder: JsonBuilder<V, L>;
   #at = 0;
   #depth = 0;
 
-  constructor(text: string, builder: JsonBuilder<V>) {
+  constructor(text: string, builder: JsonBuilder<V, L>) {
     this.#text = text;
     this.#builder = builder;
   }
@@ -433,7 +433,7 @@ class TomlParser<V> {
     if (item instanceof Table) {
       const values: V[] = [];
       for (const entry of item.entries.values()) values.push(this.#build(entry));
-      return this.#builder.object([...item.entries.keys()], values);
+      return this.#builder.object(this.#builder.layout([...item.entries.keys()]), values);
     }
     if (item instanceof TableArray) return this.#builder.list(item.tables.map((table) => this.#build(table)));
     return item.value;
