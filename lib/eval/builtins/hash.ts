@@ -1,4 +1,4 @@
-// hashString, hashFile and convertHash.
+// hashString and convertHash.
 import { TvixError } from "../../base/error.ts";
 import { latin1ToBytes } from "../../base/text.ts";
 import { digestBytes } from "../../formats/digest.ts";
@@ -9,7 +9,6 @@ import type { Value, Whnf } from "../value/value.ts";
 import { demandAttr, forceAttrs, forcePlainString, forceText } from "../vm/demand.ts";
 import type { Runtime } from "../vm/runtime.ts";
 import { type BuiltinTable, define } from "./define.ts";
-import { readablePath } from "./paths.ts";
 
 const HASH = symbol("hash");
 const HASH_ALGO = symbol("hashAlgo");
@@ -25,8 +24,8 @@ function asEvalError<T>(run: () => T): T {
   }
 }
 
-/** The lower-case hexadecimal digest of bytes (one char each). */
-function hashHex(algo: string, text: string): string {
+/** The lower-case hexadecimal digest of bytes (one char each). Also the work of hashFile. */
+export function hashHex(algo: string, text: string): string {
   return asEvalError(() => {
     const known = parseHashAlgo(algo);
     if (known === "blake3") {
@@ -59,12 +58,6 @@ export const HASH_BUILTINS: BuiltinTable = [
     "!",
     "The `hash` of a set (with its `hashAlgo`, unless it names one itself) written as its `toHashFormat` says: base16, nix32, base64 or sri.",
     convertHash,
-  ),
-  define("hashFile", "!!", "The digest of a file's contents, in base-16.", (rt, algo, path) =>
-    hashHex(
-      forcePlainString(algo, "the first argument passed to builtins.hashFile"),
-      rt.io.readFile(readablePath(rt, path)),
-    ),
   ),
   define("hashString", "!!", "The digest of a string's bytes, in base-16.", (_rt, algo, text) =>
     hashHex(

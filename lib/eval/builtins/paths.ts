@@ -19,7 +19,7 @@ const PREFIX = symbol("prefix");
 const PATH = symbol("path");
 
 /** The path a value means, with everything it refers to made readable. */
-export function readablePath(rt: Runtime, value: Value): string {
+function readablePath(rt: Runtime, value: Value): string {
   const context = new ContextBuilder();
   const path = coerceToPath(rt, value, context);
   if (context.context.size > 0) rt.realise(context.context);

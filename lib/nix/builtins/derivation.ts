@@ -6,7 +6,7 @@
 
 import { AssertionError } from "../../base/error.ts";
 import { type Builtin, define } from "../../eval/builtins/define.ts";
-import { writeJson } from "../../eval/builtins/json.ts";
+import { valueToJson } from "../../eval/builtins/json.ts";
 import { EvalError } from "../../eval/error.ts";
 import { type Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
 import { ContextBuilder, ContextString, formatContextElement, parseContextElement } from "../../eval/value/string.ts";
@@ -75,7 +75,7 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
     const entries = [...draft.json].sort(([a], [b]) => (a < b ? -1 : 1));
     draft.env.set(
       "__json",
-      `{${entries.map(([key, text]) => `${jsonText(rt, key, draft.context)}:${text}`).join(",")}}`,
+      `{${entries.map(([key, text]) => `${valueToJson(rt, key, draft.context)}:${text}`).join(",")}}`,
     );
   }
   if (draft.builder === "") throw new EvalError("ERR_EVAL_DERIVATION", "required attribute 'builder' missing");
@@ -181,15 +181,9 @@ function readPlain(draft: Draft, attribute: string, text: string): void {
   else setField(draft, attribute, text);
 }
 
-function jsonText(rt: Runtime, value: Value, context: ContextBuilder): string {
-  const out: string[] = [];
-  writeJson(rt, value, context, out);
-  return out.join("");
-}
-
 function readStructured(rt: Runtime, draft: Draft, json: Map<string, string>, attribute: string, value: Value): void {
   if (attribute === "__structuredAttrs") return;
-  json.set(attribute, jsonText(rt, value, draft.context));
+  json.set(attribute, valueToJson(rt, value, draft.context));
   const where = `the \`${attribute}\` attribute of a derivation`;
   switch (attribute) {
     case "builder": {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { BuiltinTable } from "../../../lib/eval/builtins/define.ts";
@@ -10,8 +9,6 @@ import { STRING_BUILTINS } from "../../../lib/eval/builtins/strings.ts";
 import { VERSION_BUILTINS } from "../../../lib/eval/builtins/version.ts";
 import { TOML_BUILTINS } from "../../../lib/eval/builtins/toml.ts";
 import { XML_BUILTINS } from "../../../lib/eval/builtins/xml.ts";
-import { NixPath } from "../../../lib/eval/value/value.ts";
-import type { Runtime } from "../../../lib/eval/vm/runtime.ts";
 import { callToNix, makeCall } from "./calls.ts";
 import { CALLS } from "./cases.ts";
 
@@ -69,12 +66,4 @@ test("every function has a line for people", () => {
     expect(builtin.doc, builtin.name).toMatch(/^[A-Z].*\.$/);
     expect(builtin.arity).toBeLessThanOrEqual(3);
   }
-});
-
-test("hashFile hashes what the file holds", () => {
-  const hashFile = HASH_BUILTINS.find((builtin) => builtin.name === "hashFile");
-  const runtime = { readable: (path: string) => path, io: { readFile: (path: string) => `in ${path}` } };
-  const run = (algo: string): unknown => hashFile?.run(runtime as unknown as Runtime, algo, new NixPath("/f"), null);
-  expect(run("md5")).toBe(createHash("md5").update("in /f").digest("hex"));
-  expect(() => run("crc")).toThrow("unknown hash algorithm 'crc'");
 });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { TvixError } from "../../../base/error.ts";
 import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../../base/text.ts";
 import { autoCall, findAlongPath } from "../../../eval/attr-path.ts";
-import { writeJson } from "../../../eval/builtins/json.ts";
+import { valueToJson } from "../../../eval/builtins/json.ts";
 import { valueToXml } from "../../../eval/builtins/xml.ts";
 import type { Diagnostic } from "../../../eval/diagnostic.ts";
 import { EvalError } from "../../../eval/error.ts";
@@ -178,11 +178,7 @@ async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
 function render(value: Whnf, evaluator: Evaluator, flags: EvalFlags): string {
   const context = new ContextBuilder();
   if (flags.raw) return coerceToString(evaluator, value, WEAK_COPY, context);
-  if (flags.json) {
-    const out: string[] = [];
-    writeJson(evaluator, value, context, out);
-    return `${out.join("")}\n`;
-  }
+  if (flags.json) return `${valueToJson(evaluator, value, context)}\n`;
   if (flags.xml) return valueToXml(value, { strict: flags.strict === true, locations: flags.location }, context);
   if (flags.strict) forceDeep(value);
   return `${printValue(value, { strict: flags.strict === true })}\n`;
