@@ -25,6 +25,7 @@ const OVERFLOW = 4;
 const META = 8;
 const BIG_DATA = 1;
 const SUB_DATA = 2;
+const INTEGER_KEYS = 8;
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 
 interface Record {
@@ -125,12 +126,19 @@ class IndexCheck {
     if (size < 512 || size > 65536 || (size & (size - 1)) !== 0 || (pageSize !== 0 && size !== pageSize)) {
       throw new Problem(`page ${number} gives a page size of ${size}`);
     }
+    const mapSize = bytes.readBigUInt64LE(40);
+    if (mapSize % BigInt(size) !== 0n || mapSize > 2n ** 47n) {
+      throw new Problem(`page ${number} gives ${mapSize} bytes of address space`);
+    }
     const lastPage = bytes.readBigUInt64LE(144);
     if (lastPage < 1n || lastPage > 2n ** 31n) throw new Problem(`page ${number} gives ${lastPage} as the last page`);
+    const free = readRecord(bytes.subarray(48));
+    const main = readRecord(bytes.subarray(96));
+    if (free.flags !== INTEGER_KEYS || main.flags !== 0) throw new Problem(`page ${number} has odd flags`);
     return {
       pageSize: size,
-      free: readRecord(bytes.subarray(48)),
-      main: readRecord(bytes.subarray(96)),
+      free,
+      main,
       lastPage: Number(lastPage),
       transaction: bytes.readBigUInt64LE(152),
     };
@@ -186,7 +194,7 @@ class IndexCheck {
       counts.leaves++;
       counts.entries += nodes.length;
       // Keys of the free table are numbers in the machine's order.
-      if (record.flags === 0) checkOrder(nodes, low, high, number);
+      if (record.flags !== INTEGER_KEYS) checkOrder(nodes, low, high, number);
       for (const { key, data, flags } of nodes) {
         visit(key, flags & BIG_DATA ? this.#overflow(data, counts) : data, flags);
       }
