@@ -55,7 +55,7 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
       roots,
       keep: (marker, sweepable) => {
         if (options.maxFreed !== undefined) {
-          for (const info of spare(local, marker, deadPaths(), sweepable, options.maxFreed)) {
+          for (const info of spare(local, marker, deadPaths(), sweepable(), options.maxFreed)) {
             spared.set(keyOf(info.path), info);
           }
         }

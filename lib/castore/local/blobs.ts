@@ -1,11 +1,11 @@
 // Blobs of a local store: chunks in packs, chunk lists in the index, every byte verified on its way out.
 import { concatBytes } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
-import { Blake3, blake3 } from "../../native/blake3.ts";
+import { Blake3, blake3, blake3Blobs } from "../../native/blake3.ts";
 import { Chunker, chunkLengths, DEFAULT_AVERAGE } from "../../native/chunk.ts";
 import { bytesReader, clampRange, corrupt, writerClosed } from "../blob/range.ts";
 import type { BlobReader, BlobService, BlobWriter, ChunkMeta } from "../blob/service.ts";
-import { asDigest, type Digest, digestOf, EMPTY_DIGEST } from "../digest.ts";
+import { asDigest, type Digest, EMPTY_DIGEST } from "../digest.ts";
 import { Batch, CollectedError, type Commits } from "./batch.ts";
 import type { LocalIndex } from "./index.ts";
 import { decodeLocation, type Location, type Packs } from "./packs.ts";
@@ -156,8 +156,7 @@ export class LocalBlobService implements BlobService {
     for (let attempt = 0; ; attempt++) {
       const batch = new Batch(this.#commits);
       try {
-        const added: Added[] = [];
-        for (const bytes of blobs) added.push(await this.add(batch, bytes));
+        const added = await this.add(batch, blobs);
         await batch.commit(() => this.putLists(added));
         return added.map((one) => one.digest);
       } catch (error) {
@@ -168,19 +167,30 @@ export class LocalBlobService implements BlobService {
     }
   }
 
-  /** Adds a whole blob to a batch. Its chunk list is for {@link putLists} when the batch commits. */
-  async add(batch: Batch, bytes: Uint8Array): Promise<Added> {
-    const digest = digestOf(bytes);
-    if (bytes.length <= MIN_CHUNK) {
-      await batch.add([bytes], [digest]);
-      return { digest, chunks: [] };
+  /** Adds whole blobs to a batch. Their chunk lists are for {@link putLists} when the batch commits. */
+  async add(batch: Batch, blobs: readonly Uint8Array[]): Promise<Added[]> {
+    const digests = blake3Blobs(blobs).map(asDigest);
+    const added: Added[] = [];
+    let chunks: { digest: Digest; bytes: Uint8Array }[] = [];
+    let length = 0;
+    const flush = async () => {
+      await batch.add(
+        chunks.map((chunk) => chunk.bytes),
+        chunks.map((chunk) => chunk.digest),
+      );
+      chunks = [];
+      length = 0;
+    };
+    for (const [i, bytes] of blobs.entries()) {
+      const digest = digests[i] as Digest;
+      const parts = bytes.length <= MIN_CHUNK ? [{ digest, bytes }] : cut(bytes, chunkLengths(bytes));
+      added.push({ digest, chunks: parts.map((part) => ({ digest: part.digest, size: part.bytes.length })) });
+      chunks.push(...parts);
+      length += bytes.length;
+      if (length >= READ_AHEAD) await flush();
     }
-    const chunks = cut(bytes, chunkLengths(bytes));
-    await batch.add(
-      chunks.map((chunk) => chunk.bytes),
-      chunks.map((chunk) => chunk.digest),
-    );
-    return { digest, chunks: chunks.map((chunk) => ({ digest: chunk.digest, size: chunk.bytes.length })) };
+    await flush();
+    return added;
   }
 
   /** Inside a transaction: writes the chunk lists of blobs added to a batch. */
@@ -195,7 +205,7 @@ export class LocalBlobService implements BlobService {
   }
 }
 
-/** A blob in a batch; `chunks` is empty when it is one chunk by itself. */
+/** A blob in a batch and its chunks. */
 export interface Added {
   readonly digest: Digest;
   readonly chunks: readonly ChunkMeta[];

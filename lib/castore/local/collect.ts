@@ -30,7 +30,7 @@ export interface CollectHooks {
   /** The roots of all live trees; asked twice, the second time inside the sweep's transaction. */
   readonly roots: () => Iterable<Node>;
   /** Called once between marking and sweeping: may keep more, by marking it. */
-  readonly keep?: (marker: Marker, sweepableBytes: number) => void;
+  readonly keep?: (marker: Marker, sweepableBytes: () => number) => void;
   /** Inside the sweep's transaction: removes the caller's own entries. Not called in a dry run. */
   readonly sweep?: (marker: Marker) => void;
 }
@@ -125,8 +125,7 @@ async function sweepAndRepack(
   locked: LockedPacks,
   options: CollectOptions,
 ): Promise<CollectSummary> {
-  const sweepable = sweepableBytes(store, locked);
-  hooks.keep?.(marker, sweepable);
+  hooks.keep?.(marker, () => sweepableBytes(store, locked));
   const dead = findDead(store, marker, locked);
   options.signal?.throwIfAborted();
   if (options.dryRun !== true) sweep(store, hooks, marker, dead);
