@@ -14,7 +14,8 @@
 
 namespace tvix::nar {
 
-// How many directories may lie within each other, as in lib/formats/nar. Walks and unpacking hold a descriptor for each.
+// How many directories may lie within each other, as in lib/formats/nar. Walks and unpacking hold a descriptor for
+// each.
 inline constexpr size_t kMaxDepth = 1024;
 inline constexpr size_t kMaxName = 255;
 inline constexpr size_t kMaxTarget = 4095;

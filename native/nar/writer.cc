@@ -1,4 +1,4 @@
-// NAR framing.
+// NAR framing: the fixed sequences of strings, and the events that put them together.
 #include "nar/writer.h"
 
 #include <array>
