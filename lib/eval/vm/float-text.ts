@@ -18,6 +18,7 @@ export function formatFloat(value: number): string {
 /** `%f`: six decimals. */
 export function formatFixed(value: number): string {
   if (!Number.isFinite(value)) return formatFloat(value);
+  if (Object.is(value, -0)) return "-0.000000";
   if (Math.abs(value) < 1e21) return tieToEven(value.toFixed(6), value.toFixed(6 + MORE));
   return `${value < 0 ? "-" : ""}${BigInt(Math.abs(value))}.000000`;
 }

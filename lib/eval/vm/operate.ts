@@ -114,15 +114,10 @@ export function mul(left: Whnf, right: Whnf): Whnf {
   return arithmetic(left, right, multiplyInts, (a, b) => a * b);
 }
 
-/** `left / right`. */
+/** `left / right`. The divisor is looked at first. */
 export function div(left: Whnf, right: Whnf): Whnf {
-  if (right instanceof NixFloat && right.value === 0) {
-    throw new EvalError("ERR_EVAL_DIVISION_BY_ZERO", "division by zero");
-  }
-  return arithmetic(left, right, divideInts, (a, b) => {
-    if (b === 0) throw new EvalError("ERR_EVAL_DIVISION_BY_ZERO", "division by zero");
-    return a / b;
-  });
+  if (forceFloat(right, "") === 0) throw new EvalError("ERR_EVAL_DIVISION_BY_ZERO", "division by zero");
+  return arithmetic(left, right, divideInts, (a, b) => a / b);
 }
 
 /** A failed `assert`. */

@@ -19,9 +19,8 @@ export function printValue(value: Value, options: { readonly strict: boolean }):
   const out: string[] = [];
   const seen = new Set<object>();
   const v = options.strict ? force(value) : peek(value);
-  // Nix keeps lists of up to two items inside their cell, and the outermost cell is a copy: such a list is met again
-  // as another one.
-  if (isList(v) && v.length <= 2) printItems(v, options.strict, seen, out);
+  // Nix tells lists apart by the cell they are in. The outermost cell is a copy: its list is met again as another one.
+  if (isList(v)) printItems(v, options.strict, seen, out);
   else print(v, options.strict, seen, out);
   return out.join("");
 }
@@ -35,18 +34,18 @@ function print(value: Value, strict: boolean, seen: Set<object>, out: string[]):
   else if (v instanceof ContextString) out.push(quoteString(v.text));
   else if (v instanceof NixPath) out.push(v.text);
   else if (v instanceof NixFloat) out.push(formatFloat(v.value));
-  else if (isList(v)) printList(v, strict, seen, out);
+  else if (isList(v)) printList(v, value as object, strict, seen, out);
   else if (v instanceof Attrs) printAttrs(v, strict, seen, out);
   else if (v instanceof Lambda) out.push("<LAMBDA>");
   else out.push(v instanceof PrimOp ? "<PRIMOP>" : "<PRIMOP-APP>");
 }
 
-function printList(list: readonly Value[], strict: boolean, seen: Set<object>, out: string[]): void {
-  if (list.length > 0 && seen.has(list)) {
+function printList(list: readonly Value[], cell: object, strict: boolean, seen: Set<object>, out: string[]): void {
+  if (list.length > 0 && seen.has(cell)) {
     out.push(REPEATED);
     return;
   }
-  seen.add(list);
+  seen.add(cell);
   printItems(list, strict, seen, out);
 }
 
