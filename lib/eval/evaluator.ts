@@ -11,7 +11,7 @@ import type { Diagnostic } from "./diagnostic.ts";
 import { type ErrorPlace, EvalError } from "./error.ts";
 import type { EvalIO } from "./io.ts";
 import type { Program } from "./ir/program.ts";
-import type { Observer } from "./observer.ts";
+import type { Observer, UnitOrigin } from "./observer.ts";
 import { DERIVATION_SOURCE } from "./prelude/derivation.ts";
 import { Source } from "./source.ts";
 import { parse } from "./syntax/parser.ts";
@@ -200,11 +200,23 @@ export class Evaluator implements Runtime {
 
   private run(source: Source, purpose: "file" | "expression"): Whnf {
     const unit = new Unit(this, source, this.globals);
-    return this.backend.load(unit, () => this.compile(source, { exact: purpose === "expression" }), purpose)();
+    const start = performance.now();
+    let origin: UnitOrigin = "cache";
+    const code = this.backend.load(
+      unit,
+      () => {
+        origin = "source";
+        return this.compile(source, { exact: purpose === "expression" });
+      },
+      purpose,
+    );
+    this.observer?.unit?.(source.name, source.text.length, performance.now() - start, origin);
+    return code();
   }
 
   importFile(path: string): Whnf {
     const file = this.resolveImport(path);
+    this.observer?.imported?.(file);
     let value = this.files.get(file);
     if (value === undefined) {
       value = new Thunk(() => this.run(this.readSource(file), "file"), null);

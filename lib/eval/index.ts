@@ -8,7 +8,13 @@
 
 import { type JsValue, toJs } from "./convert.ts";
 import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
-import type { Source } from "./source.ts";
+import type { Program } from "./ir/program.ts";
+import { Source } from "./source.ts";
+
+/** Parses and compiles a source to the intermediate form, which {@link printIr} shows. */
+export function compile(source: Source | string): Program {
+  return new Evaluator().compile(typeof source === "string" ? Source.string(source) : source);
+}
 
 /** Evaluates an expression completely and converts the result to JavaScript. */
 export function evaluate(source: string | Source, options: EvaluatorOptions = {}): JsValue {
@@ -25,10 +31,14 @@ export { type Backend, CLOSURE_BACKEND, Evaluator, type EvaluatorOptions, type S
 export type { EvalIO, FileType } from "./io.ts";
 export { memoryIO, type MemoryFile, type MemoryFiles } from "./io/memory.ts";
 export { type IoOperation, type IoRecord, recordingIO } from "./io/recording.ts";
-export type { Observer } from "./observer.ts";
+export { type EvalStats, type Observer, statsObserver } from "./observer.ts";
+export { printIr } from "./ir/print.ts";
+export { INSTRUCTIONS } from "./ir/table.ts";
+export type { Program } from "./ir/program.ts";
+export { deserialiseProgram, serialiseProgram } from "./ir/serialise.ts";
 export { diagnose } from "./report.ts";
 export { Source } from "./source.ts";
-export { parse } from "./syntax/parser.ts";
+export { type Parsed, type ParseOptions, parse } from "./syntax/parser.ts";
 export { Attrs } from "./value/attrs.ts";
 export { Lambda, PrimOp, PrimOpApp } from "./value/function.ts";
 export { NixFloat, type NixInt } from "./value/number.ts";

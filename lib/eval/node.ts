@@ -8,6 +8,7 @@ import { nodeScriptHost } from "./vm/script-host.ts";
 import { type TieredBackend, tieredBackend } from "./vm/tier.ts";
 
 export { fileSystemIO } from "./io/files.ts";
+export { startProfile, type Profiling } from "./profile.ts";
 export { unitDirectory } from "./io/unit-directory.ts";
 export { nodeScriptHost } from "./vm/script-host.ts";
 export { type TieredBackend, type TierOptions, tieredBackend } from "./vm/tier.ts";

@@ -38,3 +38,15 @@ export function scriptPlaces(error: EvalError): ErrorPlace[] {
   }
   return places;
 }
+
+/** The first place in Nix source at or after a line (from 0) of an emitted script: where a function begins. */
+export function scriptFunction(file: string, line: number): ErrorPlace | undefined {
+  const script = scripts.get(file);
+  const unit = script?.unit.deref();
+  if (script === undefined || unit === undefined) return undefined;
+  for (let at = line; at < script.lines.length; at++) {
+    const offset = script.lines[at] as number;
+    if (offset >= 0) return unit.place(offset);
+  }
+  return undefined;
+}

@@ -1,0 +1,74 @@
+// The cache of compiled units: hits, refusals, and that it never changes an answer.
+
+import { expect, test } from "vitest";
+import { decodeUnit, encodeUnit, type UnitStorage } from "../../lib/eval/cache.ts";
+import { Evaluator, memoryIO, statsObserver } from "../../lib/eval/index.ts";
+import { nodeScriptHost, tieredBackend } from "../../lib/eval/node.ts";
+import { printValue } from "../../lib/eval/vm/print.ts";
+
+class MemoryStorage implements UnitStorage {
+  readonly entries = new Map<string, Uint8Array>();
+  read(key: string): Uint8Array | undefined {
+    return this.entries.get(key);
+  }
+  write(key: string, bytes: Uint8Array): void {
+    this.entries.set(key, bytes);
+  }
+}
+
+const FILE = `{ f = { a, b ? 2, ... }@s: [ a b s ]; path = ./x; n = 1.5; big = 9007199254740993; "__proto__" = "\\\${\xff";
+  r = rec { x = 1; y = x; \${"d" + "yn"} = y; }; w = with { q = 3; }; q; pos = __curPos.line; }`;
+
+function run(storage: UnitStorage, file: string, javascriptLimit?: number): { text: string; cached: number } {
+  const counts = statsObserver();
+  const backend = tieredBackend({
+    host: nodeScriptHost(),
+    storage,
+    ...(javascriptLimit === undefined ? {} : { javascriptLimit }),
+  });
+  const io = memoryIO({ files: { "/dir/f.nix": { bytes: file } } });
+  const evaluator = new Evaluator({ io, backend, observer: counts.observer });
+  const text = printValue(evaluator.evaluate("let s = import /dir/f.nix; in [ (s.f { a = 1; c = 3; }) s ]"), {
+    strict: true,
+  });
+  backend.flush();
+  return { text, cached: counts.stats().cachedUnits };
+}
+
+test("the second run takes the unit from the cache and answers the same", () => {
+  const storage = new MemoryStorage();
+  const first = run(storage, FILE);
+  expect(first.cached).toBe(0);
+  expect(storage.entries.size).toBe(1);
+  const second = run(storage, FILE);
+  expect(second).toEqual({ text: first.text, cached: 1 });
+  expect(first.text).toContain("path = /dir/x");
+});
+
+test("a unit that ran as closures is stored cold and warmed by the next run", () => {
+  const storage = new MemoryStorage();
+  const first = run(storage, FILE, 100);
+  const [key] = [...storage.entries.keys()] as [string];
+  expect(decodeUnit(storage.entries.get(key) as Uint8Array)?.warm).toBe(false);
+  expect(run(storage, FILE, 100)).toEqual({ text: first.text, cached: 1 });
+  expect(decodeUnit(storage.entries.get(key) as Uint8Array)?.warm).toBe(true);
+});
+
+test("another source or another realm has another key", () => {
+  const storage = new MemoryStorage();
+  run(storage, FILE);
+  run(storage, `${FILE} `);
+  expect(storage.entries.size).toBe(2);
+});
+
+test("what is not an entry is ignored", () => {
+  const storage = new MemoryStorage();
+  const { text } = run(storage, FILE);
+  const [[key, entry]] = [...storage.entries] as [[string, Uint8Array]];
+  for (const bad of [new Uint8Array(0), entry.subarray(0, 40), entry.subarray(1), new Uint8Array(entry.length)]) {
+    storage.entries.set(key, bad);
+    expect(run(storage, FILE)).toEqual({ text, cached: 0 });
+  }
+  const decoded = decodeUnit(entry);
+  expect(decoded === undefined ? undefined : encodeUnit(decoded)).toEqual(entry);
+});
