@@ -12,6 +12,7 @@ const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly Ben
   hash: () => import("./hash.ts"),
   chunk: () => import("./chunk.ts"),
   store: () => import("./store.ts"),
+  eval: () => import("./eval.ts"),
 };
 
 interface Outcome {

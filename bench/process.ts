@@ -1,30 +1,36 @@
 // Timing whole processes, as a user would wait for them.
 import { spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
 import { TvixError } from "../lib/base/error.ts";
 
-/** What running a command cost. */
+/** What running a command cost, in seconds. */
 export interface ProcessTime {
-  /** Wall-clock seconds from start to exit. */
+  /** From start to exit. */
   readonly wall: number;
+  /** Processor time in user mode, of all threads. */
+  readonly user: number;
 }
 
-/** Runs a command with its output to /dev/null and returns its wall time; a failing command is an error. */
+/** Runs a command with its output to /dev/null and returns its times; a failing command is an error. */
 export async function timeProcess(
   command: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<ProcessTime> {
-  const sink = openSync("/dev/null", "w");
-  const start = process.hrtime.bigint();
+  // The shell's own clock: it starts right before the command and knows the user time of a child.
+  const script = 'TIMEFORMAT="%R %U"; { time "$@" >/dev/null 2>&3; } 3>/dev/null';
+  const child = spawn("bash", ["-c", script, "bash", command, ...args], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, ...env, LC_ALL: "C" },
+  });
+  let report = "";
+  child.stderr?.on("data", (piece: Buffer) => {
+    report += piece.toString();
+  });
   const status = await new Promise<number | null>((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", sink, "pipe"], env: { ...process.env, ...env } });
-    child.stderr?.resume();
     child.on("error", reject);
     child.on("close", resolve);
   });
-  const wall = Number(process.hrtime.bigint() - start) / 1e9;
-  closeSync(sink);
   if (status !== 0) throw new TvixError("ERR_BENCH_COMMAND", `${command} ${args.join(" ")} exited with ${status}`);
-  return { wall };
+  const [wall, user] = report.trim().split(" ").map(Number);
+  return { wall: wall as number, user: user as number };
 }
