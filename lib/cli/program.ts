@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { TvixError } from "../base/error.ts";
+import { setEntry } from "./entry.ts";
 import { EXIT, reportError } from "./render/error.ts";
 
 interface CommandFile {
@@ -44,8 +45,9 @@ export function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** Runs the command line `argv` (without node and the script) and returns the exit code. */
-export async function runProgram(argv: readonly string[]): Promise<number> {
+/** Runs the command line `argv` (without node and the script) of the process started by `entry`; returns the exit code. */
+export async function runProgram(argv: readonly string[], entry: URL): Promise<number> {
+  setEntry(entry);
   const program = new Command("tvix")
     .description("Nix, taken apart: formats, content-addressed stores, evaluation, mounts")
     .helpCommand(false)

@@ -5,7 +5,7 @@ import { join } from "node:path";
 const root = join(import.meta.dirname, "../..");
 
 // What runs is the compiled program; compiling first (it is incremental) makes sure it is today's.
-execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json"], { cwd: root });
+execFileSync("npm", ["run", "--silent", "build"], { cwd: root, stdio: "ignore" });
 
 /** The compiled entry of the command line. */
 export const PROGRAM: string = join(root, "dist/cli/tvix.js");

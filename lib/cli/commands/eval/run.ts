@@ -21,6 +21,7 @@ import { canonicalPath } from "../../../eval/vm/path-text.ts";
 import { forceDeep, printValue } from "../../../eval/vm/print.ts";
 import { parseSearchPath, parseSearchPathEntry } from "../../../nix/search-path.ts";
 import { openSession } from "../../../nix/session.ts";
+import { entry } from "../../entry.ts";
 import { print, STDIN } from "../../output.ts";
 import { showDiagnostic } from "./report.ts";
 
@@ -71,7 +72,7 @@ export async function run(args: readonly string[], flags: EvalFlags): Promise<vo
 
 /** Once more from the start, in a thread with more stack: a rare program pays for it, and no other does. */
 async function runAgainDeep(): Promise<void> {
-  process.exitCode = await runDeep(new URL("../../tvix.js", import.meta.url), process.argv.slice(2));
+  process.exitCode = await runDeep(entry(), process.argv.slice(2));
 }
 
 function readSubjects(args: readonly string[], flags: EvalFlags): Subject[] {
