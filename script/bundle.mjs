@@ -30,7 +30,6 @@ const { loadBundle, tune } = await import(pathToFileURL(join(root, "dist/cli/bun
 tune();
 rmSync(cache, { force: true });
 const bundle = loadBundle(pathToFileURL(file));
-const write = process.stdout.write;
 process.stdout.write = () => true;
 for (const argv of [
   ["eval", "--no-cache", "-E", "1"],
@@ -39,6 +38,5 @@ for (const argv of [
 ]) {
   await bundle.evaluate().runProgram(argv, pathToFileURL(join(root, "dist/cli/tvix.js")));
 }
-process.stdout.write = write;
 process.exitCode = 0;
 writeFileSync(cache, bundle.script.createCachedData());
