@@ -1,6 +1,7 @@
 // The pieces of JSON output: strings and floats exactly as Nix's JSON library (nlohmann) writes them.
 import { bytesToLatin1 } from "../../base/text.ts";
 import { EvalError } from "../error.ts";
+import { grisu2 } from "./grisu2.ts";
 import { utf8Fault } from "./utf8.ts";
 
 const SHORT: Readonly<Record<number, string>> = {
@@ -89,13 +90,26 @@ export function jsonFloat(value: number): string {
   if (!Number.isFinite(value)) return "null";
   if (value === 0) return Object.is(value, -0) ? "-0.0" : "0.0";
   const sign = value < 0 ? "-" : "";
-  const [mantissa, power] = Math.abs(value).toExponential().split("e") as [string, string];
-  const digits = mantissa.replace(".", "");
-  const point = Number(power) + 1;
+  const { digits, exponent } = isShort(value) ? shortest(Math.abs(value)) : grisu2(Math.abs(value));
+  const point = digits.length + exponent;
   if (point > 15 || point <= -4) return sign + scientific(digits, point - 1);
   if (point <= 0) return `${sign}0.${"0".repeat(-point)}${digits}`;
   if (digits.length <= point) return `${sign}${digits.padEnd(point, "0")}.0`;
   return `${sign}${digits.slice(0, point)}.${digits.slice(point)}`;
+}
+
+/**
+ * Whether the decimal of a float is certainly its exact value, so that every algorithm finds the same: small ones of
+ * few bits behind the point, whose exact decimals are further apart than the floats are.
+ */
+function isShort(value: number): boolean {
+  return Math.abs(value) < 2 ** 20 && Number.isInteger(value * 128);
+}
+
+function shortest(value: number): { digits: string; exponent: number } {
+  const [mantissa, power] = value.toExponential().split("e") as [string, string];
+  const digits = mantissa.replace(".", "");
+  return { digits, exponent: Number(power) + 1 - digits.length };
 }
 
 function scientific(digits: string, exponent: number): string {

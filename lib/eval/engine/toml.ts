@@ -204,6 +204,7 @@ class TomlParser<V, L> {
     for (;;) {
       this.#skipSpace();
       keys.push(this.#key());
+      if (keys.length > DEPTH_LIMIT) this.#fail(`a key of more than ${DEPTH_LIMIT} parts`);
       this.#skipSpace();
       if (this.#text[this.#at] !== ".") return keys;
       this.#at++;
