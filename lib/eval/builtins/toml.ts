@@ -1,4 +1,4 @@
-// fromTOML.
+// fromTOML: the built-in function that reads TOML text into values.
 import { parseToml } from "../engine/toml.ts";
 import { force } from "../value/thunk.ts";
 import { forcePlainString } from "../vm/demand.ts";
