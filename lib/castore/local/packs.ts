@@ -147,7 +147,7 @@ export class Packs {
    */
   async lock(number: number): Promise<PackWriter | undefined> {
     const path = this.path(number);
-    if (!fileSize(path)) return undefined;
+    if (fileSize(path) === undefined) return undefined;
     return await this.#open(path);
   }
 
