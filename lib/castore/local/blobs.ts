@@ -13,11 +13,17 @@ import { decodeLocation, type Location, type Packs } from "./packs.ts";
 /** Blobs up to this length are one chunk. */
 export const MIN_CHUNK: number = DEFAULT_AVERAGE / 2;
 
-/** Bytes that a stream reads ahead in one native call. */
-const READ_AHEAD = 4 << 20;
+/** Bytes that a stream reads in one native call. */
+const READ_GROUP = 2 << 20;
+
+/** Native calls that a stream has under way. */
+const GROUPS_AHEAD = 3;
 
 /** Bytes up to which a read happens in the call itself: a switch of threads would cost more. */
 const SYNC_LIMIT = 1 << 20;
+
+/** Bytes of blobs put in bulk that are appended at once. */
+const WRITE_GROUP = 4 << 20;
 
 /** Bytes a writer collects before it hands chunks to the pack. */
 const WRITE_BUFFER = 1 << 20;
@@ -187,7 +193,7 @@ export class LocalBlobService implements BlobService {
       added.push({ digest, chunks: parts.map((part) => ({ digest: part.digest, size: part.bytes.length })) });
       chunks.push(...parts);
       length += bytes.length;
-      if (length >= READ_AHEAD) await flush();
+      if (length >= WRITE_GROUP) await flush();
     }
     await flush();
     return added;
@@ -285,22 +291,25 @@ class LocalBlobReader implements BlobReader {
     const range = clampRange(this.size, start, end - start);
     if (range.start >= range.end) return;
     const last = this.#find(range.end - 1);
-    let group = this.#group(this.#find(range.start), last);
-    let reading: Promise<Uint8Array> | undefined = this.#read(group);
-    while (reading) {
-      const bytes: Uint8Array = await reading;
-      const base = this.#starts[group.from] as number;
-      const next = group.to <= last ? this.#group(group.to, last) : undefined;
-      reading = next && this.#read(next);
-      const piece = bytes.subarray(Math.max(0, range.start - base), range.end - base);
-      if (next) group = next;
-      if (piece.length > 0) yield piece;
+    const ahead: { base: number; bytes: Promise<Uint8Array> }[] = [];
+    let from = this.#find(range.start);
+    while (from <= last || ahead.length > 0) {
+      // Several groups under way keep several cores at hashing while the consumer has one.
+      while (from <= last && ahead.length < GROUPS_AHEAD) {
+        const group = this.#group(from, last);
+        ahead.push({ base: this.#starts[from] as number, bytes: this.#read(group) });
+        from = group.to;
+      }
+      const next = ahead.shift();
+      if (next === undefined) return;
+      const bytes = await next.bytes;
+      yield bytes.subarray(Math.max(0, range.start - next.base), range.end - next.base);
     }
   }
 
   #group(from: number, last: number): { from: number; to: number } {
     let to = from + 1;
-    const limit = (this.#starts[from] as number) + READ_AHEAD;
+    const limit = (this.#starts[from] as number) + READ_GROUP;
     while (to <= last && (this.#starts[to + 1] as number) <= limit) to++;
     return { from, to };
   }
