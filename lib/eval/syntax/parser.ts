@@ -508,7 +508,8 @@ class Parser {
       case Token.OpenParen: {
         lexer.next();
         const inner = this.expression();
-        this.expect(Token.CloseParen);
+        if (!this.is(Token.CloseParen)) this.unclosed(start, "')'");
+        lexer.next();
         return inner;
       }
       case Token.OpenBracket:
@@ -579,7 +580,10 @@ class Parser {
     const { start } = lexer;
     const items: Expr[] = [];
     lexer.next();
-    while (!this.is(Token.CloseBracket)) items.push(this.argument());
+    while (!this.is(Token.CloseBracket)) {
+      if (this.is(Token.EndOfFile)) this.unclosed(start, "']'");
+      items.push(this.argument());
+    }
     lexer.next();
     return { kind: Kind.List, start, end: lexer.before, items };
   }
@@ -613,9 +617,10 @@ class Parser {
 
   /** After `${`: the expression; the current token is then the closing brace. */
   private interpolated(): Expr {
+    const opened = this.lexer.end - 2;
     this.lexer.next();
     const expr = this.expression();
-    if (!this.is(Token.CloseBrace)) this.unexpected("'}'");
+    if (!this.is(Token.CloseBrace)) this.unclosed(opened, "'}'");
     return expr;
   }
 
@@ -715,6 +720,7 @@ class Parser {
   private bindings(set: GrowingSet, close: Token): void {
     const { lexer } = this;
     while (lexer.kind !== close) {
+      if (this.is(Token.EndOfFile)) this.unclosed(set.start, close === Token.In ? "'in'" : "'}'");
       if (this.is(Token.Inherit)) this.inherit(set);
       else this.pathBinding(set, undefined);
     }
@@ -727,7 +733,8 @@ class Parser {
     if (!this.is(Token.Assign)) this.unexpected("'.' or '='");
     lexer.next();
     const value = this.expression();
-    this.expect(Token.Semicolon);
+    if (!this.is(Token.Semicolon)) this.unfinished(value);
+    lexer.next();
     this.sets.addPath(set, path, value);
   }
 
@@ -809,10 +816,32 @@ class Parser {
   }
 
   private unexpectedAt(kind: Token, start: number, end: number, expected: string): never {
-    const wanted = expected === "" ? "" : `, expecting ${expected}`;
     const help = adviceFor(kind, this.source.text.slice(start, end));
-    const message = `syntax error, unexpected ${TOKEN_NAMES[kind]}${wanted}`;
-    return this.fail("ERR_PARSE_UNEXPECTED", message, { start, end }, help);
+    return this.fail("ERR_PARSE_UNEXPECTED", unexpectedMessage(kind, expected), { start, end }, help);
+  }
+
+  /** Something else than the end of what was opened at an offset. */
+  private unclosed(opened: number, expected: string): never {
+    const { kind } = this.lexer;
+    const { text } = this.source;
+    const length = text.startsWith("let", opened) || text.startsWith("rec", opened) ? 3 : text[opened] === "$" ? 2 : 1;
+    const opening = { source: this.source, start: opened, end: opened + length, text: "opened here" };
+    const help = adviceFor(kind, text.slice(this.lexer.start, this.lexer.end));
+    throw new DiagnosticError({
+      severity: "error",
+      code: "ERR_PARSE_UNEXPECTED",
+      message: unexpectedMessage(kind, expected),
+      labels: [this.label(this.lexer), opening],
+      ...(help === undefined ? {} : { help }),
+    });
+  }
+
+  /** Something else than the semicolon after a binding's value; `a = 1 b = 2` is taken for `a = (1 b)`. */
+  private unfinished(value: Expr): never {
+    const last = value.kind === Kind.Apply ? value.args.at(-1) : undefined;
+    if (!this.is(Token.Assign) || last?.kind !== Kind.Variable) return this.unexpected("';'");
+    const help = `is a ';' missing before '${byteStringToText(last.name)}'?`;
+    return this.fail("ERR_PARSE_UNEXPECTED", unexpectedMessage(Token.Assign, "';'"), this.lexer, help);
   }
 
   private unterminated(expected: string, opened: number): never {
@@ -863,6 +892,10 @@ class Parser {
       help: "parse on a thread with a larger stack, or nest less",
     });
   }
+}
+
+function unexpectedMessage(kind: Token, expected: string): string {
+  return `syntax error, unexpected ${TOKEN_NAMES[kind]}${expected === "" ? "" : `, expecting ${expected}`}`;
 }
 
 function startsArgument(kind: Token): boolean {

@@ -136,7 +136,22 @@ describe("errors", () => {
     expect(diagnostic.labels).toMatchObject([{ start: 6 }, { start: 2, text: "the string starts here" }]);
   });
 
+  test("of what is not closed point at where it was opened", () => {
+    const opened = (text: string): string | undefined => {
+      const label = failure(text).diagnostic.labels[1];
+      return label && `${text.slice(label.start, label.end)} ${label.start}`;
+    };
+    expect(opened("a (b")).toBe("( 2");
+    expect(opened("a [ b")).toBe("[ 2");
+    expect(opened("a { b = 1;")).toBe("{ 2");
+    expect(opened("a rec { b = 1;")).toBe("rec 2");
+    expect(opened("let a = 1;")).toBe("let 0");
+    expect(opened('"a${b')).toBe("${ 2");
+    expect(opened("(a ; b)")).toBe("( 0");
+  });
+
   test("help with common slips", () => {
+    expect(failure("{ a = 1 b = 2; }").diagnostic.help).toBe("is a ';' missing before 'b'?");
     expect(failure("a & b").diagnostic.help).toContain("&&");
     expect(failure("'a'").diagnostic.help).toContain("double quotes");
     expect(failure("or").diagnostic.help).toContain("keyword");
