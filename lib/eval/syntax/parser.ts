@@ -9,12 +9,10 @@
 //
 // Formals and sets both begin with `{ name`: one token after the name tells them apart, without going back.
 
-import { type Diagnostic, DiagnosticError, type Label, locate } from "../diagnostic.ts";
-import { byteStringToText, type Source } from "../source.ts";
-import { quoteName } from "../vm/quote.ts";
+import type { Diagnostic } from "../diagnostic.ts";
+import type { Source } from "../source.ts";
 import {
   type AttrName,
-  type Binding,
   BindingKind,
   type Expr,
   type Formal,
@@ -25,6 +23,7 @@ import {
   PathBase,
   type VariableExpr,
 } from "./ast.ts";
+import { Complaints, type Span } from "./complaints.ts";
 import { growingSet, type GrowingSet, SetBuilder } from "./attrset.ts";
 import { type IndentedPart, stripIndentation } from "./indent.ts";
 import { Lexer, PartEnd } from "./lexer.ts";
@@ -53,7 +52,7 @@ export function parse(source: Source, options: ParseOptions = {}): Parsed {
   try {
     return parser.file();
   } catch (error) {
-    if (error instanceof RangeError) throw parser.tooDeep();
+    if (error instanceof RangeError) throw parser.complaints.tooDeep();
     throw error;
   }
 }
@@ -67,28 +66,27 @@ const SMALLEST_NORMAL = 2 ** -1022;
 type Link = (body: Expr) => Expr;
 
 class Parser {
-  private readonly source: Source;
+  readonly complaints: Complaints;
   private readonly lexer: Lexer;
   private readonly pipes: boolean;
   private readonly sets: SetBuilder;
   private readonly operators: OperatorStack;
-  private readonly warnings: Diagnostic[] = [];
   /** The end of the last `or` that was read as an identifier. */
   private orEnd = -1;
 
   constructor(source: Source, options: ParseOptions) {
-    this.source = source;
     this.lexer = new Lexer(source.text);
+    this.complaints = new Complaints(source, this.lexer);
     this.pipes = options.pipeOperators ?? false;
-    this.sets = new SetBuilder((path, again, first) => this.duplicate(path, again, first));
+    this.sets = new SetBuilder((path, again, first) => this.complaints.duplicate(path, again, first));
     this.operators = new OperatorStack();
   }
 
   file(): Parsed {
     this.lexer.next();
     const expr = this.expression();
-    if (!this.is(Token.EndOfFile)) this.unexpected("end of file");
-    return { expr, warnings: this.warnings };
+    if (!this.is(Token.EndOfFile)) this.complaints.unexpected("end of file");
+    return { expr, warnings: this.complaints.warnings };
   }
 
   // Expressions.
@@ -187,10 +185,10 @@ class Parser {
     this.bindings(scope, Token.In);
     scope.end = lexer.before;
     const dynamic = scope.dynamics[0];
-    if (dynamic) this.fail("ERR_PARSE_DYNAMIC_LET", "dynamic attributes not allowed in let", dynamic);
+    if (dynamic) this.complaints.fail("ERR_PARSE_DYNAMIC_LET", "dynamic attributes not allowed in let", dynamic);
     lexer.next();
     if (scope.bindings.length === 0) {
-      this.warn("WARN_EMPTY_LET", "this 'let' binds no names", { start, end: lexer.before });
+      this.complaints.warn("WARN_EMPTY_LET", "this 'let' binds no names", { start, end: lexer.before });
     }
     return (body) => ({ kind: Kind.Let, start, end: body.end, scope, body });
   }
@@ -199,7 +197,7 @@ class Parser {
     const scope = growingSet(this.lexer.start, start, true);
     this.braces(scope);
     const end = scope.end;
-    this.warn("WARN_LEGACY_LET", "'let { …; body = …; }' is deprecated", { start, end }, "use 'let … in …'");
+    this.complaints.warn("WARN_LEGACY_LET", "'let { …; body = …; }' is deprecated", { start, end }, "use 'let … in …'");
     return { kind: Kind.LegacyLet, start, end, scope };
   }
 
@@ -214,7 +212,7 @@ class Parser {
       lexer.next();
       if (pattern === undefined) pattern = this.formals();
       else {
-        if (!this.is(Token.Name)) this.unexpected("identifier");
+        if (!this.is(Token.Name)) this.complaints.unexpected("identifier");
         param = lexer.value;
         lexer.next();
       }
@@ -234,8 +232,8 @@ class Parser {
     if (param !== undefined && seen.has(param)) this.duplicateFormal({ start, end: formals.end }, param);
   }
 
-  private duplicateFormal(place: { start: number; end: number }, name: string): never {
-    return this.fail("ERR_PARSE_DUPLICATE_FORMAL", `duplicate formal function argument '${name}'`, place);
+  private duplicateFormal(place: Span, name: string): never {
+    return this.complaints.fail("ERR_PARSE_DUPLICATE_FORMAL", `duplicate formal function argument '${name}'`, place);
   }
 
   /** Formals that must be formals: after `name@`. */
@@ -256,7 +254,8 @@ class Parser {
         lexer.next();
         break;
       }
-      if (!this.is(Token.Name)) this.unexpected(items.length === 0 ? "identifier" : "identifier or '...' or '}'");
+      if (!this.is(Token.Name))
+        this.complaints.unexpected(items.length === 0 ? "identifier" : "identifier or '...' or '}'");
       const { start: from, value } = lexer;
       lexer.next();
       items.push(this.formal(from, value));
@@ -275,7 +274,7 @@ class Parser {
       fallback = this.expression();
     }
     if (this.is(Token.Comma)) lexer.next();
-    else if (!this.is(Token.CloseBrace)) this.unexpected("',' or '}'");
+    else if (!this.is(Token.CloseBrace)) this.complaints.unexpected("',' or '}'");
     return { start, end, name, fallback };
   }
 
@@ -300,7 +299,7 @@ class Parser {
         lexer.next();
         const formal: Formal = { start: from, end: first.end, name, fallback: undefined };
         if (this.is(Token.Colon) || this.is(Token.At)) return this.closedBraces(set, [formal]);
-        return this.unexpectedAt(Token.CloseBrace, at, end, "'.' or '='");
+        return this.complaints.unexpectedAt(Token.CloseBrace, at, end, "'.' or '='");
       }
       this.pathBinding(set, first);
     }
@@ -336,7 +335,7 @@ class Parser {
       const callee = this.infix(undefined);
       left = applied(callee, [left], left.start, callee.end);
     }
-    if (this.is(Token.PipeFrom)) this.unexpected("");
+    if (this.is(Token.PipeFrom)) this.complaints.unexpected("");
     return left;
   }
 
@@ -346,7 +345,7 @@ class Parser {
       this.pipe();
       stages.push(this.infix(undefined));
     }
-    if (this.is(Token.PipeInto)) this.unexpected("");
+    if (this.is(Token.PipeInto)) this.complaints.unexpected("");
     let value = stages.pop() as Expr;
     for (let callee = stages.pop(); callee !== undefined; callee = stages.pop()) {
       value = applied(callee, [value], callee.start, value.end);
@@ -356,7 +355,7 @@ class Parser {
 
   private pipe(): void {
     if (!this.pipes) {
-      this.fail(
+      this.complaints.fail(
         "ERR_PARSE_PIPE_OPERATORS",
         "experimental Nix feature 'pipe-operators' is disabled",
         this.lexer,
@@ -389,7 +388,7 @@ class Parser {
         operand = { kind: Kind.HasAttr, start: operand.start, end: lexer.before, subject: operand, path };
         continue;
       }
-      if (operators.clashes(base, precedence)) this.unexpected("");
+      if (operators.clashes(base, precedence)) this.complaints.unexpected("");
       operators.push(kind, precedence, lexer.start, operand);
       lexer.next();
       operand = this.prefixed();
@@ -475,7 +474,7 @@ class Parser {
     if (this.orEnd === this.lexer.before) {
       const place = { start, end: this.lexer.before };
       const message = "this expression uses 'or' as an identifier in a way that will change in a future Nix release";
-      this.warn("WARN_OR_IDENTIFIER", message, place, "wrap it in parentheses");
+      this.complaints.warn("WARN_OR_IDENTIFIER", message, place, "wrap it in parentheses");
     }
     return argument;
   }
@@ -508,7 +507,7 @@ class Parser {
       case Token.OpenParen: {
         lexer.next();
         const inner = this.expression();
-        if (!this.is(Token.CloseParen)) this.unclosed(start, "')'");
+        if (!this.is(Token.CloseParen)) this.complaints.unclosed(start, "')'");
         lexer.next();
         return inner;
       }
@@ -535,13 +534,14 @@ class Parser {
         return this.setLiteral(start, true);
       case Token.Let:
         lexer.next();
-        if (!this.is(Token.OpenBrace)) this.unexpected("'{'");
+        if (!this.is(Token.OpenBrace)) this.complaints.unexpected("'{'");
         return this.legacyLet(start);
       case Token.Float: {
         const text = lexer.text.slice(start, end);
         const value = Number(text);
         const vanishes = value < SMALLEST_NORMAL && /^[^eE]*[1-9]/.test(text);
-        if (vanishes || !Number.isFinite(value)) this.fail("ERR_PARSE_FLOAT", `invalid float '${text}'`, lexer);
+        if (vanishes || !Number.isFinite(value))
+          this.complaints.fail("ERR_PARSE_FLOAT", `invalid float '${text}'`, lexer);
         lexer.next();
         return { kind: Kind.Float, start, end, value };
       }
@@ -553,11 +553,16 @@ class Parser {
       case Token.Uri: {
         const { value } = lexer;
         lexer.next();
-        this.warn("WARN_URL_LITERAL", "URL literals are deprecated", { start, end }, "put the URL in quotes");
+        this.complaints.warn(
+          "WARN_URL_LITERAL",
+          "URL literals are deprecated",
+          { start, end },
+          "put the URL in quotes",
+        );
         return { kind: Kind.String, start, end, value };
       }
       default:
-        return this.unexpected("");
+        return this.complaints.unexpected("");
     }
   }
 
@@ -569,7 +574,7 @@ class Parser {
     if (!Number.isSafeInteger(value)) {
       const digits = text.replace(/^0+/, "");
       value = digits.length > 19 ? LARGEST_INT + 1n : BigInt(digits);
-      if (value > LARGEST_INT) this.fail("ERR_PARSE_INT", `invalid integer '${text}'`, lexer);
+      if (value > LARGEST_INT) this.complaints.fail("ERR_PARSE_INT", `invalid integer '${text}'`, lexer);
     }
     lexer.next();
     return { kind: Kind.Int, start, end, value };
@@ -581,7 +586,7 @@ class Parser {
     const items: Expr[] = [];
     lexer.next();
     while (!this.is(Token.CloseBracket)) {
-      if (this.is(Token.EndOfFile)) this.unclosed(start, "']'");
+      if (this.is(Token.EndOfFile)) this.complaints.unclosed(start, "']'");
       items.push(this.argument());
     }
     lexer.next();
@@ -607,7 +612,7 @@ class Parser {
         lexer.next();
         return { kind: Kind.Interpolation, start, end, parts };
       }
-      if (ended !== PartEnd.Interpolation) return this.unterminated("'\"'", start);
+      if (ended !== PartEnd.Interpolation) return this.complaints.unterminated("'\"'", start);
       parts ??= [];
       if (value !== "") parts.push({ kind: Kind.String, start: from, end: lexer.end - 2, value });
       parts.push(this.interpolated());
@@ -620,7 +625,7 @@ class Parser {
     const opened = this.lexer.end - 2;
     this.lexer.next();
     const expr = this.expression();
-    if (!this.is(Token.CloseBrace)) this.unclosed(opened, "'}'");
+    if (!this.is(Token.CloseBrace)) this.complaints.unclosed(opened, "'}'");
     return expr;
   }
 
@@ -633,7 +638,7 @@ class Parser {
       const from = lexer.end;
       const ended = lexer.indentedPart();
       if (ended === PartEnd.EndOfFile) {
-        return this.unterminated("indented string or '${' or end of an indented string", start);
+        return this.complaints.unterminated("indented string or '${' or end of an indented string", start);
       }
       const text = lexer.value;
       const end = from + text.length;
@@ -686,7 +691,7 @@ class Parser {
         parts.push({ kind: Kind.String, start: from, end: lexer.end, value: lexer.value });
         if (!interpolated && !lexer.text.startsWith("${", lexer.end)) this.doubledSlash(start);
       } else if (ended === PartEnd.TrailingSlash) {
-        this.fail("ERR_PARSE_TRAILING_SLASH", "path has a trailing slash", { start, end: lexer.end });
+        this.complaints.fail("ERR_PARSE_TRAILING_SLASH", "path has a trailing slash", { start, end: lexer.end });
       } else break;
     }
     const { end } = lexer;
@@ -697,13 +702,18 @@ class Parser {
   private doubledSlash(start: number): never {
     const message = "syntax error, unexpected end of path, expecting '${'";
     const place = { start, end: this.lexer.end };
-    return this.fail("ERR_PARSE_UNEXPECTED", message, place, "a path literal may not have two slashes in a row");
+    return this.complaints.fail(
+      "ERR_PARSE_UNEXPECTED",
+      message,
+      place,
+      "a path literal may not have two slashes in a row",
+    );
   }
 
   // Attribute sets.
 
   private setLiteral(start: number, recursive: boolean): Expr {
-    if (!this.is(Token.OpenBrace)) this.unexpected("'{'");
+    if (!this.is(Token.OpenBrace)) this.complaints.unexpected("'{'");
     const set = growingSet(start, start, recursive);
     this.braces(set);
     return set;
@@ -720,7 +730,7 @@ class Parser {
   private bindings(set: GrowingSet, close: Token): void {
     const { lexer } = this;
     while (lexer.kind !== close) {
-      if (this.is(Token.EndOfFile)) this.unclosed(set.start, close === Token.In ? "'in'" : "'}'");
+      if (this.is(Token.EndOfFile)) this.complaints.unclosed(set.start, close === Token.In ? "'in'" : "'}'");
       if (this.is(Token.Inherit)) this.inherit(set);
       else this.pathBinding(set, undefined);
     }
@@ -730,10 +740,10 @@ class Parser {
   private pathBinding(set: GrowingSet, first: AttrName | undefined): void {
     const { lexer } = this;
     const path = this.attrPath(first);
-    if (!this.is(Token.Assign)) this.unexpected("'.' or '='");
+    if (!this.is(Token.Assign)) this.complaints.unexpected("'.' or '='");
     lexer.next();
     const value = this.expression();
-    if (!this.is(Token.Semicolon)) this.unfinished(value);
+    if (!this.is(Token.Semicolon)) this.complaints.unfinished(value);
     lexer.next();
     this.sets.addPath(set, path, value);
   }
@@ -756,13 +766,14 @@ class Parser {
       count++;
     }
     lexer.next();
-    if (count === 0) this.warn("WARN_EMPTY_INHERIT", "this 'inherit' names nothing", { start, end: lexer.before });
+    if (count === 0)
+      this.complaints.warn("WARN_EMPTY_INHERIT", "this 'inherit' names nothing", { start, end: lexer.before });
   }
 
   private inheritName(set: GrowingSet, attr: AttrName, source: InheritSourceExpr | undefined): void {
     const { start, end, name } = attr;
     if (name === undefined) {
-      return this.fail("ERR_PARSE_DYNAMIC_INHERIT", "dynamic attributes not allowed in inherit", attr);
+      return this.complaints.fail("ERR_PARSE_DYNAMIC_INHERIT", "dynamic attributes not allowed in inherit", attr);
     }
     const value: Expr =
       source === undefined
@@ -795,10 +806,10 @@ class Parser {
       lexer.next();
       return attrNameOf(expr, start, lexer.before);
     }
-    return this.unexpected("identifier or 'or' or '${' or '\"'");
+    return this.complaints.unexpected("identifier or 'or' or '${' or '\"'");
   }
 
-  // Errors and warnings.
+  // Tokens.
 
   /** Whether this is the current token's kind. (A method: the type checker must not believe that it stays so.) */
   private is(kind: Token): boolean {
@@ -806,96 +817,9 @@ class Parser {
   }
 
   private expect(kind: Token): void {
-    if (!this.is(kind)) this.unexpected(TOKEN_NAMES[kind] as string);
+    if (!this.is(kind)) this.complaints.unexpected(TOKEN_NAMES[kind] as string);
     this.lexer.next();
   }
-
-  private unexpected(expected: string): never {
-    const { kind, start, end } = this.lexer;
-    return this.unexpectedAt(kind, start, end, expected);
-  }
-
-  private unexpectedAt(kind: Token, start: number, end: number, expected: string): never {
-    const help = adviceFor(kind, this.source.text.slice(start, end));
-    return this.fail("ERR_PARSE_UNEXPECTED", unexpectedMessage(kind, expected), { start, end }, help);
-  }
-
-  /** Something else than the end of what was opened at an offset. */
-  private unclosed(opened: number, expected: string): never {
-    const { kind } = this.lexer;
-    const { text } = this.source;
-    const length = text.startsWith("let", opened) || text.startsWith("rec", opened) ? 3 : text[opened] === "$" ? 2 : 1;
-    const opening = { source: this.source, start: opened, end: opened + length, text: "opened here" };
-    const help = adviceFor(kind, text.slice(this.lexer.start, this.lexer.end));
-    throw new DiagnosticError({
-      severity: "error",
-      code: "ERR_PARSE_UNEXPECTED",
-      message: unexpectedMessage(kind, expected),
-      labels: [this.label(this.lexer), opening],
-      ...(help === undefined ? {} : { help }),
-    });
-  }
-
-  /** Something else than the semicolon after a binding's value; `a = 1 b = 2` is taken for `a = (1 b)`. */
-  private unfinished(value: Expr): never {
-    const last = value.kind === Kind.Apply ? value.args.at(-1) : undefined;
-    if (!this.is(Token.Assign) || last?.kind !== Kind.Variable) return this.unexpected("';'");
-    const help = `is a ';' missing before '${byteStringToText(last.name)}'?`;
-    return this.fail("ERR_PARSE_UNEXPECTED", unexpectedMessage(Token.Assign, "';'"), this.lexer, help);
-  }
-
-  private unterminated(expected: string, opened: number): never {
-    const { length, text } = this.lexer;
-    const opening = { source: this.source, start: opened, end: opened + (text[opened] === '"' ? 1 : 2) };
-    throw new DiagnosticError({
-      severity: "error",
-      code: "ERR_PARSE_UNTERMINATED",
-      message: `syntax error, unexpected end of file, expecting ${expected}`,
-      labels: [this.label({ start: length, end: length }), { ...opening, text: "the string starts here" }],
-    });
-  }
-
-  private duplicate(path: readonly AttrName[], again: Binding, first: Binding): never {
-    const name = byteStringToText(
-      path.map((step) => (step.name === undefined ? '"${…}"' : quoteName(step.name))).join("."),
-    );
-    const defined = { source: this.source, start: first.start, end: first.end, text: "first defined here" };
-    throw new DiagnosticError({
-      severity: "error",
-      code: "ERR_PARSE_DUPLICATE_ATTRIBUTE",
-      message: `attribute '${name}' already defined at ${locate(defined)}`,
-      labels: [{ source: this.source, start: again.start, end: again.end, text: "defined again here" }, defined],
-    });
-  }
-
-  private label(place: { start: number; end: number }): Label {
-    return { source: this.source, start: place.start, end: place.end, text: "" };
-  }
-
-  private fail(code: string, message: string, place: { start: number; end: number }, help?: string): never {
-    const labels = [this.label(place)];
-    throw new DiagnosticError({ severity: "error", code, message, labels, ...(help === undefined ? {} : { help }) });
-  }
-
-  private warn(code: string, message: string, place: { start: number; end: number }, help?: string): void {
-    const labels = [this.label(place)];
-    this.warnings.push({ severity: "warning", code, message, labels, ...(help === undefined ? {} : { help }) });
-  }
-
-  /** The error for a JavaScript stack that ended. */
-  tooDeep(): DiagnosticError {
-    return new DiagnosticError({
-      severity: "error",
-      code: "ERR_PARSE_TOO_DEEP",
-      message: "the expression is nested too deeply for the stack",
-      labels: [this.label(this.lexer)],
-      help: "parse on a thread with a larger stack, or nest less",
-    });
-  }
-}
-
-function unexpectedMessage(kind: Token, expected: string): string {
-  return `syntax error, unexpected ${TOKEN_NAMES[kind]}${expected === "" ? "" : `, expecting ${expected}`}`;
 }
 
 function startsArgument(kind: Token): boolean {
@@ -911,15 +835,4 @@ function applied(callee: Expr, args: Expr[], start: number, end: number): Expr {
 function attrNameOf(expr: Expr, start: number, end: number): AttrName {
   if (expr.kind === Kind.String) return { start, end, name: expr.value, expr: undefined };
   return { start, end, name: undefined, expr };
-}
-
-/** What to do about tokens that people stumble over. */
-function adviceFor(kind: Token, text: string): string | undefined {
-  if (kind === Token.OrKeyword) return "'or' is a keyword; quote it to use it as a name: \"or\"";
-  if (kind !== Token.Invalid) return undefined;
-  if (text === "&") return "the operator is '&&'";
-  if (text === "|") return "the operator is '||'";
-  if (text === "'") return "strings are written with double quotes or with two apostrophes";
-  if (text === "$") return "a dollar sign stands before '{' only, inside a string or attribute path";
-  return undefined;
 }
