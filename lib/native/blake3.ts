@@ -5,6 +5,7 @@ import {
   checkThreads,
   DIGEST_LENGTH,
   fileDigest,
+  Hasher,
   nativePath,
   steadyBytes,
   type FileDigest,
@@ -82,28 +83,14 @@ export function blake3Blobs(blobs: readonly Uint8Array[]): Uint8Array[] {
 }
 
 /** BLAKE3 of bytes that arrive in pieces. How they are cut has no influence on the digest. */
-export class Blake3 {
-  readonly #native: NativeHasher = new (addon().Blake3)();
-
-  /** Takes in the next bytes, on this thread. */
-  update(bytes: Uint8Array): this {
-    checkBytes("bytes", bytes);
-    this.#native.update(bytes);
-    return this;
-  }
-
-  /** The digest of everything so far; the hasher may go on afterwards. */
-  digest(): Uint8Array {
-    const out = new Uint8Array(DIGEST_LENGTH);
-    this.#native.digest(out);
-    return out;
+export class Blake3 extends Hasher {
+  constructor() {
+    super(new (addon().Blake3)());
   }
 
   /** A hasher that goes on by itself from the same state. */
   copy(): Blake3 {
-    const other = new Blake3();
-    other.#native.assign(this.#native);
-    return other;
+    return new Blake3().assign(this);
   }
 }
 

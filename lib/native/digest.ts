@@ -19,6 +19,35 @@ export interface NativeHasher {
   assign(other: NativeHasher): void;
 }
 
+/** A hash of bytes that arrive in pieces: what `Blake3` and `Sha256` have in common. */
+export class Hasher {
+  readonly #native: NativeHasher;
+
+  protected constructor(native: NativeHasher) {
+    this.#native = native;
+  }
+
+  /** Takes in the next bytes, on this thread. */
+  update(bytes: Uint8Array): this {
+    checkBytes("bytes", bytes);
+    this.#native.update(bytes);
+    return this;
+  }
+
+  /** The digest of everything so far; the hasher may go on afterwards. */
+  digest(): Uint8Array {
+    const out = new Uint8Array(DIGEST_LENGTH);
+    this.#native.digest(out);
+    return out;
+  }
+
+  /** Takes over the state of another hasher of the same class. */
+  protected assign(other: this): this {
+    this.#native.assign(other.#native);
+    return this;
+  }
+}
+
 /** How the addon reports a file: an error (0: none), the error in words, the size, the digest. */
 export type NativeFileResult = readonly [error: number, text: string, size: number, digest: Uint8Array];
 

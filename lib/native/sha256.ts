@@ -4,6 +4,7 @@ import {
   checkBytes,
   DIGEST_LENGTH,
   fileDigest,
+  Hasher,
   nativePath,
   steadyBytes,
   type FileDigest,
@@ -58,28 +59,14 @@ export async function sha256File(path: string | Uint8Array): Promise<FileDigest>
 }
 
 /** SHA-256 of bytes that arrive in pieces. How they are cut has no influence on the digest. */
-export class Sha256 {
-  readonly #native: NativeHasher = new (addon().Sha256)();
-
-  /** Takes in the next bytes, on this thread. */
-  update(bytes: Uint8Array): this {
-    checkBytes("bytes", bytes);
-    this.#native.update(bytes);
-    return this;
-  }
-
-  /** The digest of everything so far; the hasher may go on afterwards. */
-  digest(): Uint8Array {
-    const out = new Uint8Array(DIGEST_LENGTH);
-    this.#native.digest(out);
-    return out;
+export class Sha256 extends Hasher {
+  constructor() {
+    super(new (addon().Sha256)());
   }
 
   /** A hasher that goes on by itself from the same state. */
   copy(): Sha256 {
-    const other = new Sha256();
-    other.#native.assign(this.#native);
-    return other;
+    return new Sha256().assign(this);
   }
 }
 

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "blake3/blake3.h"
+#include "common/hash_binding.h"
 #include "common/js.h"
 
 namespace tvix {
@@ -58,41 +59,6 @@ Napi::Value hash_blobs(const Napi::CallbackInfo& info) {
   return out;
 }
 
-Napi::Value implementations(const Napi::CallbackInfo& info) { return js::names(info.Env(), blake3::implementations()); }
-
-Napi::Value implementation(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), blake3::implementation());
-}
-
-Napi::Value force(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), blake3::force(info[0].As<Napi::String>().Utf8Value()));
-}
-
-class Hasher : public Napi::ObjectWrap<Hasher> {
- public:
-  static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Blake3",
-                       {InstanceMethod<&Hasher::update>("update"), InstanceMethod<&Hasher::digest>("digest"),
-                        InstanceMethod<&Hasher::assign>("assign")});
-  }
-  explicit Hasher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Hasher>(info) {}
-
- private:
-  void update(const Napi::CallbackInfo& info) {
-    const js::Bytes input = js::bytes(info[0]);
-    state_.update(input.data, input.size);
-  }
-  void digest(const Napi::CallbackInfo& info) {
-    Digest out;
-    state_.finish(out.data());
-    js::give(info[0], out);
-  }
-  // Takes over another hasher's state. Only lib/native calls this, with a hasher of its own making.
-  void assign(const Napi::CallbackInfo& info) { state_ = Unwrap(info[0].As<Napi::Object>())->state_; }
-
-  blake3::Hasher state_;
-};
-
 }  // namespace
 
 void init_blake3(Napi::Env env, Napi::Object exports) {
@@ -100,10 +66,12 @@ void init_blake3(Napi::Env env, Napi::Object exports) {
   exports.Set("blake3Async", Napi::Function::New<hash_async>(env, "blake3Async"));
   exports.Set("blake3File", Napi::Function::New<hash_file>(env, "blake3File"));
   exports.Set("blake3Blobs", Napi::Function::New<hash_blobs>(env, "blake3Blobs"));
-  exports.Set("blake3Implementations", Napi::Function::New<implementations>(env, "blake3Implementations"));
-  exports.Set("blake3Implementation", Napi::Function::New<implementation>(env, "blake3Implementation"));
-  exports.Set("blake3Force", Napi::Function::New<force>(env, "blake3Force"));
-  exports.Set("Blake3", Hasher::define(env));
+  exports.Set("blake3Implementations",
+              Napi::Function::New<js::list_implementations<blake3::implementations>>(env, "blake3Implementations"));
+  exports.Set("blake3Implementation",
+              Napi::Function::New<js::current_implementation<blake3::implementation>>(env, "blake3Implementation"));
+  exports.Set("blake3Force", Napi::Function::New<js::force_implementation<blake3::force>>(env, "blake3Force"));
+  exports.Set("Blake3", js::Hasher<blake3::Hasher>::define(env, "Blake3"));
 }
 
 }  // namespace tvix
