@@ -6,6 +6,7 @@
 //
 //   entry := magic (8 bytes) · warm (1) · three lengths (u32, little endian) · tables (JSON) · text · V8 data
 
+import { bytesToLatin1 } from "../base/text.ts";
 import { sha256HexOfLatin1 } from "../formats/digest.ts";
 import type { Emitted, EmittedTables } from "./vm/emit.ts";
 
@@ -72,10 +73,8 @@ export function decodeUnit(bytes: Uint8Array): StoredUnit | undefined {
   }
 }
 
-const decoder = new TextDecoder("latin1");
-
 function asciiText(bytes: Uint8Array, start: number, end: number): string {
-  return decoder.decode(bytes.subarray(start, end));
+  return bytesToLatin1(bytes.subarray(start, end));
 }
 
 function asciiBytes(text: string): Uint8Array {

@@ -239,18 +239,20 @@ export interface PositionSource {
   position(offset: number): AttrPosition | null;
 }
 
-/** The positions of the attributes of one set in the source: offsets beside the slots of its shape. */
+/** The positions of the attributes of one set in the source: `offsets[from + slot]`. */
 export class SlotPositions implements Positions {
   private readonly offsets: readonly number[];
+  private readonly from: number;
   private readonly source: PositionSource;
 
-  constructor(offsets: readonly number[], source: PositionSource) {
+  constructor(offsets: readonly number[], from: number, source: PositionSource) {
     this.offsets = offsets;
+    this.from = from;
     this.source = source;
   }
 
   find(slot: number): AttrPosition | null {
-    const offset = this.offsets[slot];
+    const offset = this.offsets[this.from + slot];
     return offset === undefined ? null : this.source.position(offset);
   }
 }

@@ -542,7 +542,7 @@ class ClosureCompiler {
     const { unit } = this;
     const shape = internShape(node.names.map(symbol));
     const values = node.values.map((value) => this.lazy(value, level));
-    const positions = new SlotPositions(node.offsets, unit);
+    const positions = new SlotPositions(node.offsets, 0, unit);
     const build: (frame: Frame) => Attrs =
       values.length === 0
         ? () => EMPTY_ATTRS
@@ -559,6 +559,7 @@ class ClosureCompiler {
     const positionsOf = (taken: readonly number[]): Positions =>
       new SlotPositions(
         taken.map((i) => (node.dynamics[i] as { at: number }).at),
+        0,
         unit,
       );
     return this.placed(node.dynamics[0]?.at ?? 0, (frame) =>

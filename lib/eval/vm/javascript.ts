@@ -1,8 +1,8 @@
 // The JavaScript back end, second half: binds emitted text to an evaluator and runs it.
 
 import type { Program } from "../ir/program.ts";
-import { Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
-import { Lambda, type LambdaInfo } from "../value/function.ts";
+import { type AttrPosition, Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
+import { type FormalInfo, Lambda, type LambdaInfo } from "../value/function.ts";
 import { NixFloat } from "../value/number.ts";
 import { internShape, type Shape } from "../value/shape.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
@@ -10,7 +10,7 @@ import { force, peek, Thunk } from "../value/thunk.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { call1, call2, callMany } from "./call.ts";
 import { addValues, appendToPath, interpolate } from "./coerce.ts";
-import { type Emitted, type EmittedTables, emitProgram } from "./emit.ts";
+import { type Emitted, type EmittedTables, emitProgram, type InfoEntry } from "./emit.ts";
 import { equalValues } from "./equal.ts";
 import * as operate from "./operate.ts";
 import { registerScript } from "./script-trace.ts";
@@ -74,40 +74,61 @@ const RUNTIME = {
 
 type Wrapper = (runtime: typeof RUNTIME, linked: Linked) => (frame: undefined) => Whnf;
 
+/** A lambda's info; its formals are made when first asked for, because most lambdas are never asked. */
+class LinkedInfo implements LambdaInfo {
+  readonly name: string;
+  readonly param: string;
+  readonly ellipsis: boolean;
+  readonly offset: number;
+  private readonly entry: InfoEntry;
+  private readonly names: readonly string[];
+  private readonly unit: Unit;
+  private made: readonly FormalInfo[] | null = null;
+
+  constructor(entry: InfoEntry, names: readonly string[], unit: Unit) {
+    this.name = entry.name;
+    this.param = entry.param;
+    this.ellipsis = entry.ellipsis;
+    this.offset = entry.at;
+    this.entry = entry;
+    this.names = names;
+    this.unit = unit;
+  }
+
+  get formals(): readonly FormalInfo[] | null {
+    if (this.made === null && this.entry.formals !== null) {
+      this.made = this.entry.formals.map(([index, hasDefault, offset]) => {
+        const name = this.names[index] as string;
+        return { key: symbol(name), name, hasDefault: hasDefault === 1, offset };
+      });
+    }
+    return this.made;
+  }
+
+  position(offset: number): AttrPosition | null {
+    return this.unit.position(offset);
+  }
+}
+
 /** Binds the tables of a program to a unit. */
 function link(tables: EmittedTables, unit: Unit): Linked {
   const y = tables.names.map(symbol);
   const h = tables.shapes.map((shape) => internShape(shape.map((name) => y[name] as Sym)));
-  const position = (offset: number) => unit.position(offset);
   return {
     rt: unit.rt,
     ambient: unit.ambient,
     y,
     h,
-    p: tables.positions.map(([shape, ...offsets]) => {
-      if (shape >= 0) return new SlotPositions(offsets, unit);
+    p: tables.positions.map((entry) => {
+      if (entry[0] >= 0) return new SlotPositions(entry, 1, unit);
       return (taken: readonly number[]) =>
         new SlotPositions(
-          taken.map((i) => offsets[i] as number),
+          taken.map((i) => entry[i + 1] as number),
+          0,
           unit,
         );
     }),
-    i: tables.infos.map((info) => ({
-      name: info.name,
-      param: info.param,
-      formals:
-        info.formals === null
-          ? null
-          : info.formals.map(([name, hasDefault, offset]) => ({
-              key: y[name] as Sym,
-              name: tables.names[name] as string,
-              hasDefault: hasDefault === 1,
-              offset,
-            })),
-      ellipsis: info.ellipsis,
-      offset: info.at,
-      position,
-    })),
+    i: tables.infos.map((info) => new LinkedInfo(info, tables.names, unit)),
     g: tables.globals.map((name) => unit.globals.get(name) as Value),
     k: tables.constants.map((constant) =>
       typeof constant === "number"

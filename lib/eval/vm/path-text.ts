@@ -2,7 +2,8 @@
 
 /** An absolute path without `.`, `..`, empty components or a trailing slash; nothing is looked up. */
 export function canonicalPath(path: string): string {
-  if (!/\/(?:\.{0,2})(?:\/|$)/.test(path)) return path;
+  // Most paths are canonical: nothing between two slashes, or that begins with a dot, and no slash at the end.
+  if (!path.includes("/.") && !path.includes("//") && !path.endsWith("/")) return path;
   const out: string[] = [];
   for (const part of path.split("/")) {
     if (part === "" || part === ".") continue;
