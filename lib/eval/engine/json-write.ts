@@ -89,8 +89,9 @@ function invalidUtf8(text: string, fault: number): EvalError {
 export function jsonFloat(value: number): string {
   if (!Number.isFinite(value)) return "null";
   if (value === 0) return Object.is(value, -0) ? "-0.0" : "0.0";
+  if (isShort(value)) return Number.isInteger(value) ? `${value}.0` : String(value);
   const sign = value < 0 ? "-" : "";
-  const { digits, exponent } = isShort(value) ? shortest(Math.abs(value)) : grisu2(Math.abs(value));
+  const { digits, exponent } = grisu2(Math.abs(value));
   const point = digits.length + exponent;
   if (point > 15 || point <= -4) return sign + scientific(digits, point - 1);
   if (point <= 0) return `${sign}0.${"0".repeat(-point)}${digits}`;
@@ -104,12 +105,6 @@ export function jsonFloat(value: number): string {
  */
 function isShort(value: number): boolean {
   return Math.abs(value) < 2 ** 20 && Number.isInteger(value * 128);
-}
-
-function shortest(value: number): { digits: string; exponent: number } {
-  const [mantissa, power] = value.toExponential().split("e") as [string, string];
-  const digits = mantissa.replace(".", "");
-  return { digits, exponent: Number(power) + 1 - digits.length };
 }
 
 function scientific(digits: string, exponent: number): string {
