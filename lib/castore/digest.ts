@@ -63,11 +63,6 @@ export function digestKey(digest: Digest): string {
   return bytesToLatin1(digest);
 }
 
-/** The inverse of {@link digestKey}. */
-export function digestFromKey(key: string): Digest {
-  return asDigest(latin1ToBytes(key));
-}
-
 /**
  * Reads `b3:` + base64 or 64 hexadecimal digits.
  * @throws TvixError `ERR_CASTORE_DIGEST` when it is neither.

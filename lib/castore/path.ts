@@ -1,5 +1,5 @@
 // Names and paths inside trees: byte strings with the few rules every file system agrees on.
-import { bytesToLatin1, displayBytes, encodeUtf8 } from "../base/text.ts";
+import { displayBytes, encodeUtf8 } from "../base/text.ts";
 import { TvixError } from "../base/error.ts";
 
 /** Longest name of an entry, in bytes. */
@@ -73,9 +73,4 @@ export function parsePath(path: string | Uint8Array): TreePath {
 /** A path as text for people, `.` for the root. */
 export function displayPath(path: TreePath): string {
   return path.length === 0 ? "." : path.map(displayBytes).join("/");
-}
-
-/** A path as a key: its components as one-char-per-byte strings, joined by slashes. */
-export function pathKey(path: TreePath): string {
-  return path.map(bytesToLatin1).join("/");
 }

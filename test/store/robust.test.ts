@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { Damage } from "../../lib/castore/local/verify.ts";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
@@ -21,7 +22,7 @@ const KILLS = SOAK ? 200 : 4;
 const PROCESSES = SOAK ? 8 : 3;
 const FLIPS = SOAK ? 4000 : 40;
 const TIMEOUT = SOAK ? 1_800_000 : 60_000;
-const child = join(import.meta.dirname, "child.ts");
+const child = fileURLToPath(import.meta.resolve("./child.ts"));
 const { base, fresh } = scratch("robust");
 
 /** Trees that share most of their files; each has some of its own. */

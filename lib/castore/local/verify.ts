@@ -11,6 +11,7 @@ import { displayBytes } from "../../base/text.ts";
 import { Blake3 } from "../../native/blake3.ts";
 import { scanPack } from "../../native/pack.ts";
 import { readBlob } from "../blob/range.ts";
+import type { ChunkMeta } from "../blob/service.ts";
 import { asDigest, type Digest, DIGEST_LENGTH, digestText } from "../digest.ts";
 import type { Directory } from "../directory.ts";
 import type { OperationOptions } from "../progress.ts";
@@ -245,6 +246,34 @@ class Verification {
       this.#store.index.write(() => this.#store.index.chunks.remove(digest));
       await this.#store.blobs.put([bytes]);
       this.#mended(hex);
+    }
+    await this.#mendWholeBlobs(source);
+  }
+
+  /** A source that cuts blobs otherwise does not have the chunk, but it may have the blobs that it is part of. */
+  async #mendWholeBlobs(source: Castore): Promise<void> {
+    const { index, blobs } = this.#store;
+    for (const { key, value } of index.blobs.entries()) {
+      if (this.#wanted.size === 0) return;
+      const lost = this.#lostChunks(key, value);
+      const bytes = lost.length > 0 ? await fetchFrom(source, asDigest(key)) : undefined;
+      if (bytes === undefined) continue;
+      index.write(() => {
+        for (const { digest } of lost) index.chunks.remove(digest);
+        index.blobs.remove(key);
+      });
+      await blobs.put([bytes]);
+      for (const { digest } of lost) this.#mended(toHex(digest));
+    }
+  }
+
+  /** The chunks of a blob that are lost; none when its list cannot be read. */
+  #lostChunks(key: Uint8Array, value: Uint8Array): ChunkMeta[] {
+    try {
+      const list = decodeChunkList(this.#store.index.blobs.unseal(key, value));
+      return list.filter((chunk) => this.#wanted.has(toHex(chunk.digest)));
+    } catch {
+      return [];
     }
   }
 
