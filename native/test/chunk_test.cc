@@ -5,6 +5,7 @@
 
 #include "chunk/fastcdc.h"
 #include "chunk/gear.h"
+#include "sha256/sha256.h"
 
 using namespace tvix::chunk;
 
@@ -57,6 +58,21 @@ std::vector<uint32_t> in_pieces(const Params& params, const std::vector<uint8_t>
 }
 
 }  // namespace
+
+TEST_CASE("the gear table is the published one") {
+  tvix::sha256::Hasher hasher;
+  for (uint64_t word : kGear) {
+    std::array<uint8_t, 8> bytes;
+    for (int i = 0; i < 8; i++) bytes[i] = static_cast<uint8_t>(word >> (56 - 8 * i));
+    hasher.update(bytes.data(), bytes.size());
+  }
+  std::array<uint8_t, 32> digest;
+  hasher.finish(digest.data());
+  const std::array<uint8_t, 32> expected = {0x9d, 0xf0, 0xa7, 0x20, 0x75, 0x2a, 0x7d, 0x21, 0x1f, 0xde, 0xba,
+                                            0xf3, 0x9b, 0xed, 0x01, 0x61, 0x09, 0x83, 0x75, 0x6f, 0xc3, 0x40,
+                                            0xa1, 0xcf, 0xef, 0x41, 0x05, 0x2b, 0x73, 0x56, 0xae, 0x73};
+  CHECK(digest == expected);
+}
 
 TEST_CASE("chunk: at once and in pieces as defined") {
   std::mt19937 random(1);

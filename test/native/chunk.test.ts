@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { concatBytes } from "../../lib/base/bytes.ts";
+import { concatBytes, toHex } from "../../lib/base/bytes.ts";
+import { blake3 } from "../../lib/native/blake3.ts";
 import { Chunker, chunkLengths } from "../../lib/native/chunk.ts";
 import { noise } from "./trees.ts";
 
@@ -25,6 +26,12 @@ describe("chunkLengths", () => {
     );
     expect([...chunkLengths(stream)]).toEqual([
       300369, 280185, 223385, 205363, 321680, 319739, 315571, 313612, 277184, 287192, 508036, 289414, 471079, 93840,
+    ]);
+    expect(
+      [stream.subarray(0, 300_369), stream.subarray(300_369, 580_554)].map((chunk) => toHex(blake3(chunk))),
+    ).toEqual([
+      "71e7da987fa54f2c94d96a391fa206b25332cb84fa367c0b5a1dba145c2f2b8c",
+      "4e6bd4f8fd5d850722e45768cd9d5d0581a8c639073d4d1f922aa00400f4609c",
     ]);
   });
 
