@@ -18,11 +18,6 @@ export function temporary(): string {
   return path;
 }
 
-/** A path of latin1 chars as the bytes the system sees. */
-export function hostPath(parent: string, name: string): Buffer {
-  return Buffer.concat([Buffer.from(`${parent}/`, "latin1"), Buffer.from(name, "latin1")]);
-}
-
 /** Makes `tree` at the path (latin1 chars, one per byte). */
 export function plant(path: string, tree: Tree): void {
   const bytes = Buffer.from(path, "latin1");
