@@ -26,7 +26,9 @@ interface PathRequest {
 }
 
 function addPath(rt: Runtime, request: PathRequest): ContextString {
-  const path = rt.readable(request.path);
+  // What a symlink leads to is copied, under the symlink's name.
+  const path = rt.readable(rt.io.realPath(request.path));
+  if (rt.io.fileType(path) === "symlink") throw new EvalError("ERR_EVAL_IO", `path '${path}' leads nowhere`);
   const { filter } = request;
   const accept: SourceFilter | undefined =
     filter === undefined
