@@ -33,8 +33,8 @@ export interface VerifyStoreSummary extends VerifySummary {
   readonly paths: number;
 }
 
-/** The tables of a local store's index. */
-const TABLES = ["chunks", "blobs", "directories", "meta", "pathinfo", "nar", "roots"];
+/** The tables of a local store's index and the lengths of their keys. */
+const TABLES = { chunks: 32, blobs: 32, directories: 32, pathinfo: 20, nar: 32, meta: 0, roots: 0 };
 
 /**
  * Verifies the local store at an address, its index file first: LMDB trusts that file, so a damaged one must not be

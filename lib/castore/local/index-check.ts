@@ -28,7 +28,7 @@ const SUB_DATA = 2;
 const INTEGER_KEYS = 8;
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 
-interface Record {
+interface TreeRecord {
   readonly flags: number;
   readonly depth: number;
   readonly branches: number;
@@ -40,14 +40,17 @@ interface Record {
 
 interface MetaPage {
   readonly pageSize: number;
-  readonly free: Record;
-  readonly main: Record;
+  readonly free: TreeRecord;
+  readonly main: TreeRecord;
   readonly lastPage: number;
   readonly transaction: bigint;
 }
 
-/** Nothing wrong, or what: in words, one for each thing found. A missing index is nothing wrong. */
-export function checkIndex(directory: string, knownTables: readonly string[]): string[] {
+/**
+ * Nothing wrong, or what: in words, one for each thing found. A missing index is nothing wrong.
+ * @param knownTables the tables there may be, with the length of their keys; 0 for keys of any length
+ */
+export function checkIndex(directory: string, knownTables: Readonly<Record<string, number>>): string[] {
   const path = join(directory, "index.lmdb", "data.mdb");
   let fd: number;
   try {
@@ -67,7 +70,7 @@ class Problem extends Error {}
 
 class IndexCheck {
   readonly #fd: number;
-  readonly #known: readonly string[];
+  readonly #known: Readonly<Record<string, number>>;
   readonly #problems: string[] = [];
   readonly #size: number;
   #pageSize = 4096;
@@ -75,7 +78,7 @@ class IndexCheck {
   /** 1 for the pages met. */
   #met = new Uint8Array(0);
 
-  constructor(fd: number, known: readonly string[]) {
+  constructor(fd: number, known: Readonly<Record<string, number>>) {
     this.#fd = fd;
     this.#known = known;
     this.#size = fstatSync(fd).size;
@@ -154,11 +157,16 @@ class IndexCheck {
     this.#guard("the table of tables", () =>
       this.#tree(meta.main, (key, data, flags) => {
         const name = bytesToLatin1(key).replace(/\0$/, "");
-        if (!this.#known.includes(name)) throw new Problem(`an unknown table ${JSON.stringify(name)}`);
+        const keyLength = this.#known[name];
+        if (keyLength === undefined) throw new Problem(`an unknown table ${JSON.stringify(name)}`);
         if (flags !== SUB_DATA || data.length !== RECORD) throw new Problem(`the record of ${name} is malformed`);
         const record = readRecord(data);
         if (record.flags !== 0) throw new Problem(`table ${name} has flags ${record.flags}`);
-        this.#guard(`table ${name}`, () => this.#tree(record, () => {}));
+        this.#guard(`table ${name}`, () =>
+          this.#tree(record, (at) => {
+            if (keyLength !== 0 && at.length !== keyLength) throw new Problem(`it has a key of ${at.length} bytes`);
+          }),
+        );
       }),
     );
     this.#guard("the table of free pages", () => {
@@ -172,7 +180,7 @@ class IndexCheck {
   }
 
   /** Walks one tree and compares its counts. */
-  #tree(record: Record, visit: (key: Buffer, data: Buffer, flags: number) => void): void {
+  #tree(record: TreeRecord, visit: (key: Buffer, data: Buffer, flags: number) => void): void {
     const counts = { branches: 0, leaves: 0, overflows: 0, entries: 0 };
     if (record.root === NO_PAGE) {
       if (record.entries !== 0 || record.depth !== 0) throw new Problem("it is not empty and has no root");
@@ -283,7 +291,7 @@ function checkOrder(
     throw new Problem(`the keys of page ${page} are beyond its range`);
 }
 
-function readRecord(bytes: Buffer): Record {
+function readRecord(bytes: Buffer): TreeRecord {
   return {
     flags: bytes.readUInt16LE(4),
     depth: bytes.readUInt16LE(6),

@@ -18,6 +18,7 @@ import type { OperationOptions } from "../progress.ts";
 import type { Castore } from "../tree.ts";
 import { decodeChunkList } from "./blobs.ts";
 import { DigestSet } from "./digest-set.ts";
+import type { Table } from "./index.ts";
 import { decodeLocation, encodeLocation } from "./packs.ts";
 import type { LocalStore } from "./store.ts";
 
@@ -72,6 +73,7 @@ class Verification {
   readonly #lost = new DigestSet();
   /** Digests that are lost or missing, with what to say about them. */
   readonly #wanted = new Map<string, { digest: Digest; problem: string }>();
+  readonly #badKeys = new Set<string>();
   #chunks = 0;
   #bytes = 0;
   #deadRecords = 0;
@@ -108,6 +110,17 @@ class Verification {
     this.#wanted.set(toHex(digest), { digest: asDigest(digest.slice()), problem });
   }
 
+  /** Entries whose keys can be digests; the others are damage, told once. */
+  *#digestEntries(table: Table): Generator<{ key: Uint8Array; value: Uint8Array }> {
+    for (const entry of table.entries()) {
+      if (entry.key.length === DIGEST_LENGTH) yield entry;
+      else if (!this.#badKeys.has(toHex(entry.key))) {
+        this.#badKeys.add(toHex(entry.key));
+        this.#report("index", `${table.name} ${toHex(entry.key)}`, "its key is no digest", false);
+      }
+    }
+  }
+
   #verifyMeta(): void {
     const meta = this.#store.index.table("meta");
     for (const { key, value } of meta.entries()) {
@@ -123,10 +136,9 @@ class Verification {
   async #verifyPacks(): Promise<void> {
     const { index, packs } = this.#store;
     const byPack = new Map<number, Expected[]>();
-    for (const { key, value } of index.chunks.entries()) {
+    for (const { key, value } of this.#digestEntries(index.chunks)) {
       const location = decodeLocation(value);
-      if (key.length !== DIGEST_LENGTH) this.#report("index", toHex(key), "a key of chunks is not a digest", false);
-      else if (location === undefined) this.#lose(asDigest(key), "its entry in the index is malformed");
+      if (location === undefined) this.#lose(asDigest(key), "its entry in the index is malformed");
       else {
         const list = byPack.get(location.pack);
         const expected = { digest: asDigest(key), offset: location.offset, length: location.length };
@@ -175,7 +187,7 @@ class Verification {
   /** Chunks that blobs and directories refer to and the index does not have: perhaps a pack does. */
   #findMissing(): void {
     const { index, blobs } = this.#store;
-    for (const { key, value } of index.blobs.entries()) {
+    for (const { key, value } of this.#digestEntries(index.blobs)) {
       try {
         for (const chunk of decodeChunkList(index.blobs.unseal(key, value))) {
           if (!index.chunks.has(chunk.digest)) this.#lose(chunk.digest, "a blob refers to it, and it is missing");
@@ -184,7 +196,7 @@ class Verification {
         // The list itself is damaged, which verifying blobs will say.
       }
     }
-    for (const { key } of index.directories.entries()) {
+    for (const { key } of this.#digestEntries(index.directories)) {
       for (const entry of this.#directory(asDigest(key))?.entries ?? []) {
         const { node } = entry;
         if (node.type === "file" && !blobs.hasSync(node.digest)) {
@@ -253,7 +265,7 @@ class Verification {
   /** A source that cuts blobs otherwise does not have the chunk, but it may have the blobs that it is part of. */
   async #mendWholeBlobs(source: Castore): Promise<void> {
     const { index, blobs } = this.#store;
-    for (const { key, value } of index.blobs.entries()) {
+    for (const { key, value } of this.#digestEntries(index.blobs)) {
       if (this.#wanted.size === 0) return;
       const lost = this.#lostChunks(key, value);
       const bytes = lost.length > 0 ? await fetchFrom(source, asDigest(key)) : undefined;
@@ -281,7 +293,7 @@ class Verification {
   async #verifyBlobs(): Promise<number> {
     const { index } = this.#store;
     let count = 0;
-    for (const { key } of index.blobs.entries()) {
+    for (const { key } of this.#digestEntries(index.blobs)) {
       this.#options.signal?.throwIfAborted();
       count++;
       const digest = asDigest(key);
@@ -318,7 +330,7 @@ class Verification {
   async #verifyDirectories(): Promise<number> {
     const { index, directories } = this.#store;
     let count = 0;
-    for (const { key } of index.directories.entries()) {
+    for (const { key } of this.#digestEntries(index.directories)) {
       count++;
       const digest = asDigest(key);
       try {
