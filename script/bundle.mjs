@@ -18,6 +18,8 @@ await build({
   format: "cjs",
   // Commander is a part of every start; the other packages are loaded when a command needs them.
   external: Object.keys(manifest.dependencies).filter((name) => name !== "commander"),
+  // A script run by node:vm cannot import, it can require.
+  supported: { "dynamic-import": false },
   define: { "import.meta.url": "bundle_url" },
   // Names stay, so that stacks stay readable.
   minifyWhitespace: true,

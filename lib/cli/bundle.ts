@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
-import { constants, Script } from "node:vm";
+import { Script } from "node:vm";
 import type * as program from "./program.ts";
 
 /** What the bundle exports: program.ts. */
@@ -34,7 +34,6 @@ export function loadBundle(file: URL): Bundle | undefined {
   const script = new Script(`(function (exports, require, module, bundle_url) {${readFileSync(path, "utf8")}\n})`, {
     filename: path,
     ...(existsSync(cache) ? { cachedData: readFileSync(cache) } : {}),
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   return {
     script,

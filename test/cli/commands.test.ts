@@ -75,6 +75,14 @@ describe("tvix store", () => {
     expect(info["narHash"]).toBe(tvix(["hash", tree]).stdout.trim());
   });
 
+  test("on a terminal too, where long work shows a bar", () => {
+    const log = join(scratch, "terminal.log");
+    const command = `${process.execPath} ${PROGRAM} store import --store ${join(scratch, "terminal")} ${tree}`;
+    const terminal = spawnSync("script", ["-qec", command, log], { env: { ...process.env, TERM: "xterm" } });
+    expect(terminal.status).toBe(0);
+    expect(readFileSync(log, "utf8")).toMatch(/\/nix\/store\/[0-9a-z]{32}-tree/);
+  });
+
   test("what is not there is an error with a code, and exit code 1", () => {
     const missing = tvix(["store", "info", "/nix/store/00000000000000000000000000000000-none"], { store });
     expect(missing.status).toBe(1);
