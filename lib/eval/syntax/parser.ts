@@ -71,12 +71,15 @@ class Parser {
   private readonly pipes: boolean;
   private readonly sets: SetBuilder;
   private readonly operators: OperatorStack;
+  /** Whether the text has a NUL anywhere; string literals are searched for it only then. */
+  private readonly hasNul: boolean;
   /** The end of the last `or` that was read as an identifier. */
   private orEnd = -1;
 
   constructor(source: Source, options: ParseOptions) {
     this.lexer = new Lexer(source.text);
     this.complaints = new Complaints(source, this.lexer);
+    this.hasNul = source.text.includes("\0");
     this.pipes = options.pipeOperators ?? false;
     this.sets = new SetBuilder((path, again, first) => this.complaints.duplicate(path, again, first));
     this.operators = new OperatorStack();
@@ -602,6 +605,7 @@ class Parser {
     for (;;) {
       const ended = lexer.stringPart();
       const { value } = lexer;
+      if (this.hasNul) this.refuseNul(from, value);
       if (ended === PartEnd.Close) {
         const { end } = lexer;
         if (parts === undefined) {
@@ -618,6 +622,13 @@ class Parser {
       parts.push(this.interpolated());
       from = lexer.end;
     }
+  }
+
+  /** Nix strings have no NULs. */
+  private refuseNul(start: number, value: string): void {
+    if (!value.includes("\0")) return;
+    const at = this.lexer.text.indexOf("\0", start);
+    this.complaints.fail("ERR_PARSE_NUL", "a string cannot contain a null byte", { start: at, end: at + 1 });
   }
 
   /** After `${`: the expression; the current token is then the closing brace. */
@@ -642,6 +653,7 @@ class Parser {
       }
       const text = lexer.value;
       const end = from + text.length;
+      if (this.hasNul) this.refuseNul(from, text);
       if (text !== "") pieces.push({ start: from, end, text, escaped: false, expr: undefined });
       if (ended === PartEnd.Close) break;
       if (ended === PartEnd.Escape) {

@@ -115,8 +115,12 @@ test("strange bytes are invalid outside of strings and bytes inside", () => {
     const char = String.fromCharCode(byte);
     const raw = (text: string): Source => Source.stdin(text);
     expect(() => parse(raw(`1 ${char}`))).toThrow(DiagnosticError);
-    expect(parse(raw(`"${char}"`)).expr).toMatchObject({ value: char });
-    expect(parse(raw(`''${char}''`)).expr).toMatchObject({ value: char });
+    if (byte === 0) {
+      for (const text of [`"a${char}"`, `''a${char}''`, `"\\${char}"`]) expect(outcome(text)).toBe("ERR_PARSE_NUL");
+    } else {
+      expect(parse(raw(`"${char}"`)).expr).toMatchObject({ value: char });
+      expect(parse(raw(`''${char}''`)).expr).toMatchObject({ value: char });
+    }
     expect(parse(raw(`1 # ${char}`)).expr).toMatchObject({ value: 1 });
     expect(parse(raw(`/* ${char} */ 1`)).expr).toMatchObject({ value: 1 });
   }

@@ -46,7 +46,7 @@ describe("literals", () => {
 
   test("are bytes", () => {
     expect(expr('"é"')).toMatchObject({ kind: Kind.String, value: "\xc3\xa9" });
-    expect(parse(Source.string(new Uint8Array([34, 255, 0, 34]))).expr).toMatchObject({ value: "\xff\0" });
+    expect(parse(Source.string(new Uint8Array([34, 255, 1, 34]))).expr).toMatchObject({ value: "\xff\x01" });
   });
 });
 
