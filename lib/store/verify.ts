@@ -1,4 +1,5 @@
 // Verification of a store: the castore's, and path infos, NAR index and roots on top.
+import { existsSync } from "node:fs";
 import { TvixError } from "../base/error.ts";
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { decodeUtf8, displayBytes } from "../base/text.ts";
@@ -53,7 +54,9 @@ export async function verifyAddress(
     );
     if (damage.length > 0) return { chunks: 0, bytes: 0, blobs: 0, directories: 0, deadRecords: 0, paths: 0, damage };
   }
-  const store = await openStore(address, options.repair === true ? {} : { readOnly: true });
+  // To be verified a store has to exist; verifying does not make one.
+  const exists = parsed.kind !== "local" || existsSync(`${parsed.directory}/index.lmdb/data.mdb`);
+  const store = await openStore(address, exists ? {} : { readOnly: true });
   try {
     return await verifyStore(store, options);
   } finally {

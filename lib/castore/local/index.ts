@@ -171,18 +171,7 @@ export class LocalIndex {
     }
     try {
       if (!readOnly) await makeDirectory(path);
-      const environment = open<Uint8Array, Uint8Array>({
-        path,
-        readOnly,
-        maxDbs: 32,
-        maxReaders: 512,
-        mapSize: MAP_SIZE,
-        noSubdir: false,
-        overlappingSync: false,
-        cache: false,
-        encoding: "binary",
-        keyEncoding: "binary",
-      });
+      const environment = await openEnvironment(path, readOnly);
       // Slots of readers that were killed would keep old pages from being reused.
       if (!readOnly) environment.readerCheck();
       return new LocalIndex(directory, readOnly, environment);
@@ -280,6 +269,34 @@ const emptyDatabase = {
   getRange: () => [],
   getStats: () => ({ entryCount: 0 }),
 } as unknown as Database<Uint8Array, Uint8Array>;
+
+/**
+ * Opens the environment. lmdb keeps one handle per file and process, also for a moment after it was closed; one closed
+ * that was read-only cannot serve a writer then ("No transaction to renew"), so a writer waits for it to go.
+ */
+async function openEnvironment(path: string, readOnly: boolean): Promise<RootDatabase<Uint8Array, Uint8Array>> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return open<Uint8Array, Uint8Array>({
+        path,
+        readOnly,
+        maxDbs: 32,
+        maxReaders: 512,
+        mapSize: MAP_SIZE,
+        noSubdir: false,
+        overlappingSync: false,
+        cache: false,
+        encoding: "binary",
+        keyEncoding: "binary",
+      });
+    } catch (error) {
+      if (readOnly || attempt === 20 || !String(error).includes("No transaction to renew")) throw error;
+      await new Promise((done) => {
+        setTimeout(done, 5);
+      });
+    }
+  }
+}
 
 /** Makes a directory and those above it. On a read-only disk Node reports `ENOENT`; the directory above knows better. */
 async function makeDirectory(path: string): Promise<void> {
