@@ -38,6 +38,11 @@ export class KnownPaths {
     return hash;
   };
 
+  /** The text of a derivation that was evaluated here. */
+  text(path: string): string | undefined {
+    return this.derivations.get(path)?.text;
+  }
+
   /** A derivation by its path. */
   derivation(path: string): Derivation | undefined {
     return this.derivations.get(path)?.derivation ?? this.readDerivation(path);

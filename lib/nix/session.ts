@@ -1,33 +1,41 @@
-// A session: an evaluator joined with what is known of a store.
+// A session: an evaluator joined with a store.
 
 import { Evaluator, type EvaluatorOptions } from "../eval/evaluator.ts";
 import type { EvalIO } from "../eval/io.ts";
+import { storeBuiltins } from "./builtins/paths.ts";
 import { derivationBuiltins } from "./builtins/derivation.ts";
-import { STORE_BUILTINS } from "./builtins/paths.ts";
 import { FETCHURL_SOURCE } from "./core-files.ts";
-import { KnownPaths } from "./known-paths.ts";
-import { readOnlyStore } from "./store-access.ts";
+import type { KnownPaths } from "./known-paths.ts";
+import type { StoreReader } from "./store-reader.ts";
+import { World, type WorldOptions } from "./world.ts";
 
-/** Options of {@link openSession}: those of an evaluator, with I/O. */
-export interface SessionOptions extends EvaluatorOptions {
+/** Options of {@link openSession}: those of an evaluator, with I/O, and what stands behind the store. */
+export interface SessionOptions extends Omit<EvaluatorOptions, "store"> {
   readonly io: EvalIO;
+  /** A store in which evaluation looks paths up; nothing is written to it. */
+  readonly reader?: StoreReader | undefined;
+  /** Builds an output that evaluation wants to read (import from derivation). */
+  readonly build?: WorldOptions["build"];
 }
 
-/** An evaluator and the derivations it has evaluated. */
+/** An evaluator, its derivations and its sources. */
 export interface Session {
   readonly evaluator: Evaluator;
+  readonly world: World;
   readonly known: KnownPaths;
 }
 
-/** Opens a session that evaluates derivations and writes nothing. */
+/** Opens a session. Evaluating writes nothing; `instantiate` writes what came of it. */
 export function openSession(options: SessionOptions): Session {
+  const { io, reader, build, builtins, ...rest } = options;
   const storeDir = options.settings?.storeDir ?? "/nix/store";
-  const known = new KnownPaths();
+  const world = new World({ host: io, storeDir, reader, build });
   const evaluator = new Evaluator({
-    store: readOnlyStore(options.io, storeDir),
     coreFiles: { "fetchurl.nix": FETCHURL_SOURCE },
-    ...options,
-    builtins: [...derivationBuiltins(known), ...STORE_BUILTINS, ...(options.builtins ?? [])],
+    ...rest,
+    io: world.io,
+    store: world,
+    builtins: [...derivationBuiltins(world.known), ...storeBuiltins(world), ...(builtins ?? [])],
   });
-  return { evaluator, known };
+  return { evaluator, world, known: world.known };
 }

@@ -1,4 +1,4 @@
-// Hashing sources where they lie: the NAR of a file or tree, read through EvalIO and never held as a whole.
+// Sources where they lie: their NARs and hashes, read through EvalIO and never held as a whole.
 
 import { latin1ToBytes } from "../base/text.ts";
 import type { EvalIO, FileType } from "../eval/io.ts";
@@ -15,28 +15,45 @@ export function hashTree(io: EvalIO, path: string, algo: DigestAlgo = "sha256", 
   const writer = new NarWriter((bytes) => {
     digest.update(bytes);
   });
-  writeNode(io, path, undefined, writer, filter);
+  for (const _ of writeNode(io, path, undefined, writer, filter)) void _;
   writer.end();
   return digest.finish();
 }
 
-function writeNode(
+/** The NAR of what is at `path`, symlinks kept, in pieces: no more than a file of it is in memory. */
+export function* narOfTree(io: EvalIO, path: string, filter?: SourceFilter): Generator<Uint8Array, void, void> {
+  let ready: Uint8Array[] = [];
+  const writer = new NarWriter((bytes) => {
+    ready.push(bytes);
+  });
+  for (const _ of writeNode(io, path, undefined, writer, filter)) {
+    yield* ready;
+    ready = [];
+  }
+  writer.end();
+  yield* ready;
+}
+
+/** Yields after each entry written. */
+function* writeNode(
   io: EvalIO,
   path: string,
   name: Uint8Array | undefined,
   writer: NarWriter,
   filter: SourceFilter | undefined,
-): void {
+): Generator<void, void, void> {
   const type = io.fileType(path);
   switch (type) {
     case "regular": {
       const bytes = latin1ToBytes(io.readFile(path));
       writer.write({ type: "regular", name, executable: io.isExecutable(path), size: bytes.length });
       if (bytes.length > 0) writer.write({ type: "contents", bytes });
+      yield;
       return;
     }
     case "symlink":
       writer.write({ type: "symlink", name, target: latin1ToBytes(io.readLink(path)) });
+      yield;
       return;
     case "directory": {
       writer.write({ type: "directory", name });
@@ -44,9 +61,10 @@ function writeNode(
       for (const child of names.sort()) {
         const entry = `${path === "/" ? "" : path}/${child}`;
         if (filter !== undefined && !filter(entry, io.fileType(entry) ?? "unknown")) continue;
-        writeNode(io, entry, latin1ToBytes(child), writer, filter);
+        yield* writeNode(io, entry, latin1ToBytes(child), writer, filter);
       }
       writer.write({ type: "end" });
+      yield;
       return;
     }
     case undefined:

@@ -88,6 +88,21 @@ export class LocalBlobService implements BlobService {
     return isEmpty(digest) ? bytesReader(new Uint8Array(0)) : undefined;
   }
 
+  /** The whole of a blob, read in the call itself: for readers that cannot wait. `undefined` when it is not there. */
+  readSync(digest: Digest): Uint8Array | undefined {
+    const list = this.#index.blobs.getSealed(digest);
+    const location = list ? undefined : this.locate(digest);
+    if (!list && !location) return isEmpty(digest) ? new Uint8Array(0) : undefined;
+    const chunks = list ? decodeChunkList(list) : [{ digest, size: (location as Location).length }];
+    const out = new Uint8Array(chunks.reduce((sum, { size }) => sum + size, 0));
+    let at = 0;
+    for (const chunk of chunks) {
+      this.readRange(chunk, 0, out.subarray(at, at + chunk.size));
+      at += chunk.size;
+    }
+    return out;
+  }
+
   /** Where a chunk is now. @throws TvixError `ERR_CASTORE_CORRUPT` for an entry that makes no sense. */
   locate(digest: Digest): Location | undefined {
     const value = this.#index.chunks.peek(digest);

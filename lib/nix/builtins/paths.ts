@@ -14,7 +14,9 @@ import { baseName } from "../../eval/vm/path-text.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
 import { formatHash, type NixHash, nixHash, parseHash } from "../../formats/hash.ts";
 import { contentAddressedPath, StorePath, textPath } from "../../formats/store-path.ts";
+import { parseDerivation } from "../../derivation/parse.ts";
 import { storeErrors } from "../store-errors.ts";
+import type { World } from "../world.ts";
 import { hashFlat, hashTree, type SourceFilter } from "../source-hash.ts";
 
 interface PathRequest {
@@ -25,15 +27,20 @@ interface PathRequest {
   readonly expected: NixHash | undefined;
 }
 
-function addPath(rt: Runtime, request: PathRequest): ContextString {
-  // What a symlink leads to is copied, under the symlink's name.
-  const path = rt.readable(rt.io.realPath(request.path));
+function addPath(rt: Runtime, world: World, request: PathRequest): ContextString {
+  // A symlink stands for what it leads to, also in the paths that the filter sees.
+  const path = rt.readable(rt.io.realPath(rt.readable(request.path)));
   if (rt.io.fileType(path) === "symlink") throw new EvalError("ERR_EVAL_IO", `path '${path}' leads nowhere`);
   const { filter } = request;
+  const accepted = new Set<string>();
   const accept: SourceFilter | undefined =
     filter === undefined
       ? undefined
-      : (entry, type) => forceBool(call2(filter, entry, type), "the return value of the path filter function");
+      : (entry, type) => {
+          const taken = forceBool(call2(filter, entry, type), "the return value of the path filter function");
+          if (taken) accepted.add(entry);
+          return taken;
+        };
   if (!request.recursive && rt.io.fileType(path) !== "regular") {
     throw new EvalError("ERR_EVAL_STORE", `'${path}' is not a regular file, and a flat store object must be one`);
   }
@@ -51,6 +58,12 @@ function addPath(rt: Runtime, request: PathRequest): ContextString {
       address: { method: request.recursive ? "nar" : "flat", hash: nixHash("sha256", digest) },
     }),
   ).absolute(rt.settings.storeDir);
+  world.sources.add(
+    storePath,
+    request.recursive
+      ? { kind: "tree", origin: path, accepted: filter === undefined ? null : accepted }
+      : { kind: "flat", origin: path },
+  );
   return new ContextString(storePath, new Set([storePath]));
 }
 
@@ -61,7 +74,7 @@ function realisedPath(rt: Runtime, value: Value): string {
   return path;
 }
 
-function path(rt: Runtime, argument: Value): Whnf {
+function path(rt: Runtime, world: World, argument: Value): Whnf {
   const attrs = forceAttrs(argument, "the argument passed to 'builtins.path'").flatten();
   let source: string | undefined;
   let name: string | undefined;
@@ -89,10 +102,10 @@ function path(rt: Runtime, argument: Value): Whnf {
       "missing required 'path' attribute in the first argument to 'builtins.path'",
     );
   }
-  return addPath(rt, { path: source, name: name ?? baseName(source), filter, recursive, expected });
+  return addPath(rt, world, { path: source, name: name ?? baseName(source), filter, recursive, expected });
 }
 
-function toFile(rt: Runtime, nameValue: Value, contents: Value): Whnf {
+function toFile(rt: Runtime, world: World, nameValue: Value, contents: Value): Whnf {
   const name = forcePlainString(nameValue, "the first argument passed to builtins.toFile");
   const value = forceString(contents, "the second argument passed to builtins.toFile");
   const context = value instanceof ContextString ? value.context : NO_CONTEXT;
@@ -107,10 +120,13 @@ function toFile(rt: Runtime, nameValue: Value, contents: Value): Whnf {
   const made = storeErrors(() =>
     textPath({ name, storeDir, contents: latin1ToBytes(textOf(value)), references: context }),
   ).absolute(storeDir);
+  const text = textOf(value);
+  if (name.endsWith(".drv")) storeErrors(() => parseDerivation(latin1ToBytes(text), name.slice(0, -".drv".length)));
+  world.sources.add(made, { kind: "text", text, references: [...context] });
   return new ContextString(made, new Set([made]));
 }
 
-function storePath(rt: Runtime, value: Value): Whnf {
+function storePath(rt: Runtime, world: World, value: Value): Whnf {
   if (rt.settings.pure) {
     throw new EvalError("ERR_EVAL_RESTRICTED", "'builtins.storePath' is not allowed in pure evaluation mode");
   }
@@ -120,31 +136,32 @@ function storePath(rt: Runtime, value: Value): Whnf {
   if (!text.startsWith(`${storeDir}/`)) text = rt.io.realPath(text);
   if (!text.startsWith(`${storeDir}/`)) throw new EvalError("ERR_EVAL_STORE", `path '${text}' is not in the Nix store`);
   const { path: root } = storeErrors(() => StorePath.split(text, storeDir));
-  context.add(new Set([root.absolute(storeDir)]));
+  const absolute = root.absolute(storeDir);
+  if (!world.has(absolute)) throw new EvalError("ERR_EVAL_STORE", `path '${absolute}' is not valid`);
+  context.add(new Set([absolute]));
   return new ContextString(text, context.context);
 }
 
-/** Paths that go into the store. */
-export const STORE_BUILTINS: readonly Builtin[] = [
-  define(
-    "filterSource",
-    "!!",
-    "Copies the part of a tree that a function accepts to the store.",
-    (rt, filter, value) => {
-      const source = realisedPath(rt, value);
-      const accept = forceFunction(filter, "the first argument passed to builtins.filterSource");
-      return addPath(rt, {
-        path: source,
-        name: baseName(source),
-        filter: accept,
-        recursive: true,
-        expected: undefined,
-      });
-    },
-  ),
-  define("path", "!", "Copies a path to the store, with a name, a filter or an expected hash.", (rt, argument) =>
-    path(rt, argument),
-  ),
-  define("storePath", "!", "A path in the store as a string that refers to it.", (rt, value) => storePath(rt, value)),
-  define("toFile", "!!", "Puts a text into the store.", (rt, name, contents) => toFile(rt, name, contents)),
-];
+/** The builtins of paths that go into the store. */
+export function storeBuiltins(world: World): readonly Builtin[] {
+  return [
+    define(
+      "filterSource",
+      "!!",
+      "Copies the part of a tree that a function accepts to the store.",
+      (rt, filter, value) => {
+        const source = realisedPath(rt, value);
+        const accept = forceFunction(filter, "the first argument passed to builtins.filterSource");
+        const name = baseName(source);
+        return addPath(rt, world, { path: source, name, filter: accept, recursive: true, expected: undefined });
+      },
+    ),
+    define("path", "!", "Copies a path to the store, with a name, a filter or an expected hash.", (rt, argument) =>
+      path(rt, world, argument),
+    ),
+    define("storePath", "!", "A path in the store as a string that refers to it.", (rt, value) =>
+      storePath(rt, world, value),
+    ),
+    define("toFile", "!!", "Puts a text into the store.", (rt, name, contents) => toFile(rt, world, name, contents)),
+  ];
+}

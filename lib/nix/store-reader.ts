@@ -1,0 +1,59 @@
+// Reading a store in the middle of an evaluation, which cannot wait: path infos, directories and files, synchronously.
+import { type Digest, digestKey } from "../castore/digest.ts";
+import type { Directory } from "../castore/directory.ts";
+import { TvixError } from "../base/error.ts";
+import type { StorePath } from "../formats/store-path.ts";
+import type { PathInfo } from "../store/path-info.ts";
+import type { LocalParts, Store } from "../store/store.ts";
+
+/** Directories remembered between look-ups: an evaluation opens the same few again and again. */
+const REMEMBERED = 4096;
+
+/** What evaluation asks of a store. */
+export interface StoreReader {
+  /** The path info of a store path that is there. */
+  info(path: StorePath): PathInfo | undefined;
+  directory(digest: Digest): Directory;
+  file(digest: Digest): Uint8Array;
+}
+
+/**
+ * Reads a store in the call itself.
+ * @throws TvixError `ERR_STORE_NOT_LOCAL` when the store is not a local one: others answer only later
+ */
+export function storeReader(store: Store): StoreReader {
+  return new LocalReader(store.requireLocal("reading during an evaluation"));
+}
+
+class LocalReader implements StoreReader {
+  readonly #local: LocalParts;
+  readonly #directories = new Map<string, Directory>();
+
+  constructor(local: LocalParts) {
+    this.#local = local;
+  }
+
+  info(path: StorePath): PathInfo | undefined {
+    const info = this.#local.pathInfos.getSync(path.digest);
+    return info?.path.name === path.name ? info : undefined;
+  }
+
+  directory(digest: Digest): Directory {
+    const key = digestKey(digest);
+    let directory = this.#directories.get(key);
+    if (directory === undefined) {
+      directory = this.#local.castore.directories.getSync(digest) ?? missing("a directory");
+      if (this.#directories.size >= REMEMBERED) this.#directories.clear();
+      this.#directories.set(key, directory);
+    }
+    return directory;
+  }
+
+  file(digest: Digest): Uint8Array {
+    return this.#local.castore.blobs.readSync(digest) ?? missing("a file");
+  }
+}
+
+function missing(what: string): never {
+  throw new TvixError("ERR_CASTORE_MISSING", `${what} of a store path is not in the store any more`);
+}

@@ -1,0 +1,144 @@
+// The store as evaluation needs it: where a source would go, what is there already, and what cannot be had.
+
+import { EvalError } from "../eval/error.ts";
+import type { StoreAccess } from "../eval/evaluator.ts";
+import type { EvalIO } from "../eval/io.ts";
+import { ContextString, parseContextElement, type StringContext } from "../eval/value/string.ts";
+import { baseName } from "../eval/vm/path-text.ts";
+import { parseDerivation } from "../derivation/parse.ts";
+import { type Derivation, referencesOf } from "../derivation/model.ts";
+import { latin1ToBytes } from "../base/text.ts";
+import { sourcePath, StorePath } from "../formats/store-path.ts";
+import { KnownPaths } from "./known-paths.ts";
+import { hashTree } from "./source-hash.ts";
+import { Sources } from "./sources.ts";
+import { storeErrors } from "./store-errors.ts";
+import { storeIO } from "./store-io.ts";
+import type { StoreReader } from "./store-reader.ts";
+import { hostEntry, nodeEntry, textEntry, type TreeEntry } from "./store-tree.ts";
+
+/** What an evaluation's world is made of. */
+export interface WorldOptions {
+  readonly host: EvalIO;
+  readonly storeDir: string;
+  /** A store to look paths up in. */
+  readonly reader?: StoreReader | undefined;
+  /** Builds outputs that evaluation wants to read; without it, import from derivation is an error. */
+  readonly build?: ((drvPath: string, output: string) => void) | undefined;
+}
+
+/** The store of an evaluation: what it has put there in mind, what is really there, and the host's below it. */
+export class World implements StoreAccess {
+  readonly storeDir: string;
+  readonly sources: Sources = new Sources();
+  readonly known: KnownPaths;
+  /** I/O in which the store's paths can be read. */
+  readonly io: EvalIO;
+  readonly #reader: StoreReader | undefined;
+  readonly #build: WorldOptions["build"];
+
+  constructor({ host, storeDir, reader, build }: WorldOptions) {
+    this.storeDir = storeDir;
+    this.#reader = reader;
+    this.#build = build;
+    this.known = new KnownPaths((path) => this.#readDerivation(path));
+    this.io = storeIO(host, storeDir, (path) => this.#root(path));
+  }
+
+  /** The tree at a store path, when it is not the host's. */
+  #root(path: string): TreeEntry | undefined {
+    const source = this.sources.get(path);
+    if (source?.kind === "text") return textEntry(source.text);
+    // Trees may lie in the store themselves, so they are read through our own I/O.
+    if (source?.kind === "tree") return hostEntry(this.io, source.origin, source.accepted);
+    if (source?.kind === "flat") return textEntry(this.io.readFile(source.origin));
+    const text = this.known.text(path);
+    if (text !== undefined) return textEntry(text);
+    const info = this.#info(path);
+    return info && nodeEntry(this.#reader as StoreReader, info.root);
+  }
+
+  #info(path: string): ReturnType<StoreReader["info"]> {
+    if (this.#reader === undefined) return undefined;
+    let parsed: StorePath;
+    try {
+      parsed = StorePath.parseAbsolute(path, this.storeDir);
+    } catch {
+      return undefined;
+    }
+    return this.#reader.info(parsed);
+  }
+
+  #readDerivation(path: string): Derivation | undefined {
+    if (this.io.fileType(path) !== "regular") return undefined;
+    const { name } = StorePath.parseAbsolute(path, this.storeDir);
+    return parseDerivation(latin1ToBytes(this.io.readFile(path)), name.slice(0, -".drv".length));
+  }
+
+  /** Whether there is something at a store path, if only in mind. */
+  has(path: string): boolean {
+    return this.io.fileType(path) !== undefined;
+  }
+
+  copyPath(path: string): ContextString {
+    if (path.endsWith(".drv")) {
+      throw new EvalError("ERR_EVAL_STORE", `'${path}': file names are not allowed to end in '.drv'`);
+    }
+    const { storeDir } = this;
+    const copied = storeErrors(() =>
+      sourcePath({ name: baseName(path), storeDir, narSha256: hashTree(this.io, path) }),
+    ).absolute(storeDir);
+    this.sources.add(copied, { kind: "tree", origin: path, accepted: null });
+    return new ContextString(copied, new Set([copied]));
+  }
+
+  realise(context: StringContext): void {
+    for (const text of context) {
+      const element = parseContextElement(text);
+      if (element.kind === "output") this.#realiseOutput(element.drv, element.output);
+      else {
+        const path = element.kind === "path" ? element.path : element.drv;
+        if (!this.has(path)) throw new EvalError("ERR_EVAL_STORE", `path '${path}' is not valid`);
+      }
+    }
+  }
+
+  #realiseOutput(drv: string, output: string): void {
+    const derivation = this.known.derivation(drv);
+    if (derivation === undefined) throw new EvalError("ERR_EVAL_STORE", `path '${drv}' is not valid`);
+    const path = derivation.outputs.get(output)?.path;
+    if (path === undefined) {
+      throw new EvalError("ERR_EVAL_STORE", `derivation '${drv}' does not have an output named '${output}'`);
+    }
+    if (path !== "" && this.has(path)) return;
+    if (this.#build !== undefined) return this.#build(drv, output);
+    throw new EvalError(
+      "ERR_EVAL_BUILD",
+      `cannot build output '${output}' of '${drv}' during evaluation: there is no builder`,
+      {
+        notes: [
+          "the expression reads a file that a derivation makes (import from derivation)",
+          `when '${path}' is in the store, nothing needs to be built`,
+        ],
+      },
+    );
+  }
+
+  fileContext(path: string, text: string): StringContext {
+    const found = new Set<string>();
+    if (!path.startsWith(`${this.storeDir}/`)) return found;
+    for (const reference of this.#references(StorePath.split(path, this.storeDir).path.absolute(this.storeDir))) {
+      const hash = reference.slice(this.storeDir.length + 1).split("-", 1)[0] as string;
+      if (text.includes(hash)) found.add(reference);
+    }
+    return found;
+  }
+
+  /** What a store path refers to, as far as that is known here. */
+  #references(path: string): Iterable<string> {
+    const source = this.sources.get(path);
+    if (source !== undefined) return source.kind === "text" ? source.references : [];
+    if (this.known.text(path) !== undefined) return referencesOf(this.known.derivation(path) as Derivation);
+    return this.#info(path)?.references.map((reference) => reference.absolute(this.storeDir)) ?? [];
+  }
+}
