@@ -21,6 +21,10 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: "evaluate Nix expressions and print their values",
     load: () => import("./commands/eval.ts"),
   },
+  instantiate: {
+    summary: "write derivations into a store and print their paths",
+    load: () => import("./commands/instantiate.ts"),
+  },
   store: {
     summary: "import paths into a store, and list, read, check and copy what it holds",
     load: () => import("./commands/store.ts"),

@@ -1,7 +1,17 @@
-// The Nix language joined with a store: sessions, and the derivations they evaluate.
+// The Nix language joined with a store: sessions, the derivations they evaluate, and writing them.
 
 export { FETCHURL_SOURCE } from "./core-files.ts";
+export { demandedOutput, findDerivations, type FoundDerivation, isDerivation } from "./derivation-set.ts";
+export {
+  type DerivationRoot,
+  instantiate,
+  type InstantiateOptions,
+  type InstantiateSummary,
+} from "./instantiate.ts";
 export { KnownPaths } from "./known-paths.ts";
+export { parseSearchPath, parseSearchPathEntry } from "./search-path.ts";
 export { openSession, type Session, type SessionOptions } from "./session.ts";
-export { hashFlat, hashTree, type SourceFilter } from "./source-hash.ts";
-export { readOnlyStore } from "./store-access.ts";
+export { hashFlat, hashTree, narOfTree, type SourceFilter } from "./source-hash.ts";
+export { type Source, Sources } from "./sources.ts";
+export { type StoreReader, storeReader } from "./store-reader.ts";
+export { World, type WorldOptions } from "./world.ts";

@@ -14,6 +14,8 @@ export interface SessionOptions extends Omit<EvaluatorOptions, "store"> {
   readonly io: EvalIO;
   /** A store in which evaluation looks paths up; nothing is written to it. */
   readonly reader?: StoreReader | undefined;
+  /** Whether the derivations will be written: store paths named in the program must then be there. */
+  readonly writable?: boolean;
   /** Builds an output that evaluation wants to read (import from derivation). */
   readonly build?: WorldOptions["build"];
 }
@@ -27,9 +29,9 @@ export interface Session {
 
 /** Opens a session. Evaluating writes nothing; `instantiate` writes what came of it. */
 export function openSession(options: SessionOptions): Session {
-  const { io, reader, build, builtins, ...rest } = options;
+  const { io, reader, writable, build, builtins, ...rest } = options;
   const storeDir = options.settings?.storeDir ?? "/nix/store";
-  const world = new World({ host: io, storeDir, reader, build });
+  const world = new World({ host: io, storeDir, reader, writable, build });
   const evaluator = new Evaluator({
     coreFiles: { "fetchurl.nix": FETCHURL_SOURCE },
     ...rest,

@@ -15,7 +15,8 @@ export function hashTree(io: EvalIO, path: string, algo: DigestAlgo = "sha256", 
   const writer = new NarWriter((bytes) => {
     digest.update(bytes);
   });
-  for (const _ of writeNode(io, path, undefined, writer, filter)) void _;
+  const steps = writeNode(io, path, undefined, writer, filter);
+  while (steps.next().done !== true);
   writer.end();
   return digest.finish();
 }

@@ -23,6 +23,8 @@ export interface WorldOptions {
   readonly storeDir: string;
   /** A store to look paths up in. */
   readonly reader?: StoreReader | undefined;
+  /** Whether what comes of the evaluation will be written: store paths named in it must then be there. */
+  readonly writable?: boolean | undefined;
   /** Builds outputs that evaluation wants to read; without it, import from derivation is an error. */
   readonly build?: ((drvPath: string, output: string) => void) | undefined;
 }
@@ -30,6 +32,7 @@ export interface WorldOptions {
 /** The store of an evaluation: what it has put there in mind, what is really there, and the host's below it. */
 export class World implements StoreAccess {
   readonly storeDir: string;
+  readonly writable: boolean;
   readonly sources: Sources = new Sources();
   readonly known: KnownPaths;
   /** I/O in which the store's paths can be read. */
@@ -37,8 +40,9 @@ export class World implements StoreAccess {
   readonly #reader: StoreReader | undefined;
   readonly #build: WorldOptions["build"];
 
-  constructor({ host, storeDir, reader, build }: WorldOptions) {
+  constructor({ host, storeDir, reader, writable, build }: WorldOptions) {
     this.storeDir = storeDir;
+    this.writable = writable ?? false;
     this.#reader = reader;
     this.#build = build;
     this.known = new KnownPaths((path) => this.#readDerivation(path));

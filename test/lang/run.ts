@@ -1,5 +1,6 @@
 // Runs a language case with this project's own parts and brings the answer into the form of the recorded ones.
 
+import { dirname } from "node:path";
 import { DiagnosticError } from "../../lib/eval/diagnostic.ts";
 import { EvalError, type EvalErrorCode } from "../../lib/eval/error.ts";
 import type { Backend, Evaluator } from "../../lib/eval/evaluator.ts";
@@ -100,7 +101,7 @@ function describeError(error: unknown): { kind: string; message: string } {
 }
 
 function withoutDir(text: string): string {
-  return text.replaceAll(FILES, "$DIR");
+  return text.replaceAll(FILES, "$DIR").replaceAll(dirname(FILES), "$DIR/..");
 }
 
 /** A case whose answer is not the recorded one. */

@@ -6,7 +6,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { type Answer, type Case, FILES, LANG_VARIABLES, type Mode } from "../lang/cases.ts";
 
@@ -95,7 +95,7 @@ function readAnswer(base: string): Answer {
 }
 
 function withoutDir(text: string): string {
-  return text.replaceAll(FILES, "$DIR");
+  return text.replaceAll(FILES, "$DIR").replaceAll(dirname(FILES), "$DIR/..");
 }
 
 /** The innermost message of Nix's error output, and its class. */

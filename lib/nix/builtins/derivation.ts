@@ -6,7 +6,7 @@
 
 import { AssertionError } from "../../base/error.ts";
 import { type Builtin, define } from "../../eval/builtins/define.ts";
-import { valueToJson } from "../../eval/builtins/json.ts";
+import { fromJson, valueToJson } from "../../eval/builtins/json.ts";
 import { EvalError } from "../../eval/error.ts";
 import { type Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
 import { ContextBuilder, ContextString, formatContextElement, parseContextElement } from "../../eval/value/string.ts";
@@ -177,6 +177,8 @@ function readAttribute(rt: Runtime, draft: Draft, attribute: string, value: Valu
 
 function readPlain(draft: Draft, attribute: string, text: string): void {
   draft.env.set(attribute, text);
+  // Builders would take it for structured attributes, so it must at least be readable as such.
+  if (attribute === "__json") fromJson(text);
   if (attribute === "outputs") draft.outputs = checkOutputs(text.split(/[ \t\n\r]+/).filter((output) => output !== ""));
   else setField(draft, attribute, text);
 }
@@ -230,7 +232,7 @@ function checkOutputs(outputs: string[]): string[] {
   const seen = new Set<string>();
   for (const output of outputs) {
     if (seen.has(output)) throw new EvalError("ERR_EVAL_DERIVATION", `duplicate derivation output '${output}'`);
-    if (output === "drv" || output === "drvPath") {
+    if (output === "drvPath") {
       throw new EvalError("ERR_EVAL_DERIVATION", `invalid derivation output name '${output}'`);
     }
     seen.add(output);

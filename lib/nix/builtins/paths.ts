@@ -137,7 +137,7 @@ function storePath(rt: Runtime, world: World, value: Value): Whnf {
   if (!text.startsWith(`${storeDir}/`)) throw new EvalError("ERR_EVAL_STORE", `path '${text}' is not in the Nix store`);
   const { path: root } = storeErrors(() => StorePath.split(text, storeDir));
   const absolute = root.absolute(storeDir);
-  if (!world.has(absolute)) throw new EvalError("ERR_EVAL_STORE", `path '${absolute}' is not valid`);
+  if (world.writable && !world.has(absolute)) throw new EvalError("ERR_EVAL_STORE", `path '${absolute}' is not valid`);
   context.add(new Set([absolute]));
   return new ContextString(text, context.context);
 }

@@ -1,0 +1,55 @@
+// The flags that all commands share which evaluate.
+import type { Command } from "commander";
+
+/** Flags of all commands that evaluate. */
+export interface WorldFlags {
+  readonly expr?: boolean;
+  readonly attr?: readonly string[];
+  readonly arg?: readonly string[];
+  readonly argstr?: readonly string[];
+  readonly include?: readonly string[];
+  readonly pure?: boolean;
+  readonly restrict?: boolean;
+  readonly pipeOperators?: boolean;
+  readonly traceVerbose?: boolean;
+  readonly showTrace?: boolean;
+  /** False with `--no-cache`. */
+  readonly cache: boolean;
+  readonly store?: string;
+}
+
+/** Adds the flags of {@link WorldFlags} to a command. */
+export function addWorldFlags(command: Command): Command {
+  return command
+    .option("-E, --expr", "the arguments are expressions")
+    .option("-A, --attr <path>", "take the attribute at this path; may be repeated", repeated)
+    .option("--arg <name value>", "pass the value of an expression to functions", repeated)
+    .option("--argstr <name string>", "pass a string to functions", repeated)
+    .option("-I, --include <path>", "search path entry, before those of NIX_PATH", repeated)
+    .option("--pure", "no environment, no clock, no files outside the arguments")
+    .option("--restrict", "only files under the search path")
+    .option("--pipe-operators", "allow |> and <|")
+    .option("--trace-verbose", "show what builtins.traceVerbose says")
+    .option("--show-trace", "show how an error was reached")
+    .option("--no-cache", "neither read nor write compiled code")
+    .option("--store <address>", "which store");
+}
+
+/** For flags that may be given several times. */
+function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
+/** Takes the two words of `--arg NAME VALUE`, which commander has no form for: the second is joined with a NUL. */
+export function joinArguments(argv: readonly string[]): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const arg = argv[i] as string;
+    if (arg === "--") return [...out, ...argv.slice(i)];
+    if ((arg === "--arg" || arg === "--argstr") && i + 2 < argv.length) {
+      out.push(`${arg}=${argv[i + 1]}\0${argv[i + 2]}`);
+      i += 2;
+    } else out.push(arg);
+  }
+  return out;
+}

@@ -1,0 +1,171 @@
+// What `tvix eval` and its relatives share: their flags, sources from the command line, and a session for this machine.
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { TvixError } from "../../../base/error.ts";
+import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../../base/text.ts";
+import { findAlongPath } from "../../../eval/attr-path.ts";
+import type { Diagnostic } from "../../../eval/diagnostic.ts";
+import { EvalError } from "../../../eval/error.ts";
+import type { Evaluator } from "../../../eval/evaluator.ts";
+import { fileSystemIO } from "../../../eval/io/files.ts";
+import { isDeepThread, nodeBackend, runDeep } from "../../../eval/node.ts";
+import { Source } from "../../../eval/source.ts";
+import type { Value, Whnf } from "../../../eval/value/value.ts";
+import { canonicalPath } from "../../../eval/vm/path-text.ts";
+import { parseSearchPath, parseSearchPathEntry } from "../../../nix/search-path.ts";
+import { openSession, type Session, type SessionOptions } from "../../../nix/session.ts";
+import type { StoreReader } from "../../../nix/store-reader.ts";
+import type { Store } from "../../../store/store.ts";
+import { entry } from "../../entry.ts";
+import { STDIN } from "../../output.ts";
+import type { WorldFlags } from "./flags.ts";
+import { showDiagnostic } from "./report.ts";
+
+/** One thing to evaluate: text from somewhere, or a file by its path. */
+export type Subject = { readonly source: Source } | { readonly path: string };
+
+/** The session of one command, and what is asked of it. */
+export interface OpenWorld {
+  readonly session: Session;
+  /** The values of `--arg` and `--argstr`, by name. */
+  readonly given: ReadonlyMap<string, Value>;
+}
+
+/**
+ * Runs `work` in a session. Where it finds calls nested too deeply for this thread, all of it runs once more from the
+ * start in a thread with more stack: a rare program pays for it, and no other does.
+ * @param store for reading store paths; by default that of `--store` or the default one, where there is one
+ */
+export async function withWorld(
+  flags: WorldFlags,
+  work: (world: OpenWorld) => Promise<void>,
+  store?: Store,
+): Promise<void> {
+  const backend = nodeBackend(flags.cache ? { cacheDirectory: cacheDirectory() } : {});
+  const opened = store === undefined ? await openExistingStore(flags) : undefined;
+  try {
+    const reader = await readerOf(store ?? opened);
+    const session = openSession({
+      ...sessionOptions(flags),
+      backend,
+      ...(reader === undefined ? {} : { reader }),
+      writable: store !== undefined,
+    });
+    await work({ session, given: readArguments(flags, session.evaluator) });
+  } catch (error) {
+    if (!(error instanceof EvalError) || error.code !== "ERR_EVAL_STACK_OVERFLOW" || isDeepThread()) throw error;
+    await opened?.close();
+    process.exitCode = await runDeep(entry(), process.argv.slice(2));
+  } finally {
+    await opened?.close();
+  }
+  backend.flush();
+}
+
+/** The store that evaluation may read: that of the flag, or the default one if it exists. */
+async function openExistingStore(flags: WorldFlags): Promise<Store | undefined> {
+  const address = flags.store ?? process.env["TVIX_STORE"];
+  const { parseAddress } = await import("../../../store/address.ts");
+  const parsed = parseAddress(address);
+  if (flags.store === undefined) {
+    if (parsed.kind !== "local" || !existsSync(join(parsed.directory, "index.lmdb"))) return undefined;
+  }
+  const { openStore } = await import("../../../store/open.ts");
+  return await openStore(address, { readOnly: parsed.kind === "local" });
+}
+
+async function readerOf(store: Store | undefined): Promise<StoreReader | undefined> {
+  if (store?.local === undefined) return undefined;
+  const { storeReader } = await import("../../../nix/store-reader.ts");
+  return storeReader(store);
+}
+
+/** Of what the parser notices, what Nix too says unasked; the rest is for linters. */
+const SHOWN: ReadonlySet<string> = new Set(["WARN_OR_IDENTIFIER"]);
+
+/** What the arguments of a command name. @throws TvixError `ERR_CLI_USAGE` */
+export function readSubjects(args: readonly string[], flags: WorldFlags): Subject[] {
+  const directory = bytesToLatin1(encodeUtf8(process.cwd()));
+  if (flags.expr) {
+    if (args.length === 0) throw new TvixError("ERR_CLI_USAGE", "-E needs an expression");
+    return args.map((text) => ({ source: Source.string(text, directory) }));
+  }
+  return (args.length === 0 ? ["./default.nix"] : args).map((arg) => {
+    if (arg === "-") return { source: Source.stdin(readFileSync(STDIN), directory) };
+    const path = bytesToLatin1(encodeUtf8(arg));
+    return { path: canonicalPath(path.startsWith("/") ? path : `${directory}/${path}`) };
+  });
+}
+
+function sessionOptions(flags: WorldFlags): SessionOptions {
+  const io = fileSystemIO();
+  const pure = flags.pure === true;
+  const fromEnvironment = pure ? "" : (io.variable("NIX_PATH") ?? "");
+  const includes = (flags.include ?? []).map((text) => parseSearchPathEntry(bytesToLatin1(encodeUtf8(text))));
+  const directory = bytesToLatin1(encodeUtf8(process.cwd()));
+  const absolute = (path: string): string =>
+    path.startsWith("/") || path.includes(":") ? path : canonicalPath(`${directory}/${path}`);
+  return {
+    io,
+    pipeOperators: flags.pipeOperators === true,
+    settings: {
+      pure,
+      restricted: flags.restrict === true,
+      traceVerbose: flags.traceVerbose === true,
+      system: currentSystem(),
+      searchPath: [...includes, ...parseSearchPath(fromEnvironment)].map(({ prefix, path }) => ({
+        prefix,
+        path: absolute(path),
+      })),
+    },
+    onMessage: (kind, text) => {
+      process.stderr.write(latin1ToBytes(kind === "trace" ? `trace: ${text}\n` : `evaluation warning: ${text}\n`));
+    },
+    onDiagnostic: (diagnostic: Diagnostic) => {
+      if (SHOWN.has(diagnostic.code)) showDiagnostic(diagnostic, false);
+    },
+  };
+}
+
+/** The platform in Nix's words, such as x86_64-linux. */
+function currentSystem(): string {
+  const cpus: Partial<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", ia32: "i686", arm: "armv7l" };
+  return `${cpus[process.arch] ?? process.arch}-${process.platform}`;
+}
+
+function cacheDirectory(): string {
+  return join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "tvix", "units");
+}
+
+/** The values of `--arg` and `--argstr`, by name. */
+function readArguments(flags: WorldFlags, evaluator: Evaluator): Map<string, Value> {
+  const given = new Map<string, Value>();
+  const directory = bytesToLatin1(encodeUtf8(process.cwd()));
+  for (const pair of flags.arg ?? []) {
+    const [name, text] = splitPair(pair, "--arg");
+    given.set(name, evaluator.evaluate(Source.string(text, directory)));
+  }
+  for (const pair of flags.argstr ?? []) {
+    const [name, text] = splitPair(pair, "--argstr");
+    given.set(name, bytesToLatin1(encodeUtf8(text)));
+  }
+  return given;
+}
+
+function splitPair(pair: string, flag: string): [string, string] {
+  const at = pair.indexOf("\0");
+  if (at < 0) throw new TvixError("ERR_CLI_USAGE", `${flag} wants a name and a value`);
+  return [pair.slice(0, at), pair.slice(at + 1)];
+}
+
+/** The value that a subject and an attribute path name. */
+export function evaluateSubject(
+  subject: Subject,
+  path: string,
+  given: ReadonlyMap<string, Value>,
+  evaluator: Evaluator,
+): Whnf {
+  const root = "path" in subject ? evaluator.evaluateFile(subject.path) : evaluator.evaluate(subject.source);
+  return findAlongPath(root, bytesToLatin1(encodeUtf8(path)), given);
+}

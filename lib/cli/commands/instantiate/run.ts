@@ -1,0 +1,64 @@
+// The work of `tvix instantiate`.
+import { demandedOutput, findDerivations } from "../../../nix/derivation-set.ts";
+import { type DerivationRoot, instantiate } from "../../../nix/instantiate.ts";
+import { print } from "../../output.ts";
+import { interruptible } from "../../signals.ts";
+import type { WorldFlags } from "../eval/flags.ts";
+import { evaluateSubject, readSubjects, withWorld } from "../eval/world.ts";
+import { withStore } from "../store/session.ts";
+
+/** Flags of `tvix instantiate`. */
+export interface InstantiateFlags extends WorldFlags {
+  readonly addRoot?: string;
+  readonly json?: boolean;
+}
+
+interface Instantiated {
+  readonly attrPath: string;
+  readonly drvPath: string;
+  readonly output: string;
+}
+
+/** Evaluates everything, then writes everything, then prints one line per derivation. */
+export async function run(args: readonly string[], flags: InstantiateFlags): Promise<void> {
+  const subjects = readSubjects(args, flags);
+  await interruptible((signal) =>
+    withStore(flags, "write", (store) =>
+      withWorld(
+        flags,
+        async ({ session, given }) => {
+          const { evaluator, world } = session;
+          const found: Instantiated[] = [];
+          evaluator.guard(() => {
+            for (const subject of subjects) {
+              for (const path of flags.attr ?? [""]) {
+                const value = evaluateSubject(subject, path, given, evaluator);
+                for (const one of findDerivations(value, given)) {
+                  found.push({ attrPath: join(path, one.attrPath), ...demandedOutput(one) });
+                }
+              }
+            }
+          });
+          const roots = flags.addRoot === undefined ? [] : rootsOf(flags.addRoot, found);
+          await instantiate(world, store, [...new Set(found.map(({ drvPath }) => drvPath))], { roots, signal });
+          for (const one of found) await print(line(one, flags));
+        },
+        store,
+      ),
+    ),
+  );
+}
+
+function join(path: string, below: string): string {
+  return path === "" || below === "" ? path + below : `${path}.${below}`;
+}
+
+/** The first derivation is kept under the name itself, the following under NAME-2, NAME-3, … */
+function rootsOf(name: string, found: readonly Instantiated[]): DerivationRoot[] {
+  return found.map(({ drvPath }, i) => ({ name: i === 0 ? name : `${name}-${i + 1}`, path: drvPath }));
+}
+
+function line({ attrPath, drvPath, output }: Instantiated, flags: InstantiateFlags): string {
+  if (flags.json) return `${JSON.stringify({ attr: attrPath, drvPath, output })}\n`;
+  return `${drvPath}${output === "out" ? "" : `!${output}`}\n`;
+}

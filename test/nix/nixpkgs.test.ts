@@ -1,0 +1,97 @@
+// nixpkgs, bit for bit: paths and files of derivations against the installed Nix.
+//
+// TVIX_NIXPKGS is a checkout; with TVIX_SOAK=1 every attribute that nix-env reports is compared, else 300 of a sample.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { findAlongPath } from "../../lib/eval/attr-path.ts";
+import { fileSystemIO, nodeBackend } from "../../lib/eval/node.ts";
+import { demandedOutput, findDerivations } from "../../lib/nix/derivation-set.ts";
+import { instantiate } from "../../lib/nix/instantiate.ts";
+import { openSession } from "../../lib/nix/session.ts";
+import { closureOf } from "../../lib/store/closure.ts";
+import { readText } from "../../lib/store/import.ts";
+import { openStore } from "../../lib/store/open.ts";
+import { verifyStore } from "../../lib/store/verify.ts";
+import type { Comparison } from "./nixpkgs.ts";
+
+const NIXPKGS = process.env.TVIX_NIXPKGS;
+const SOAK = process.env.TVIX_SOAK === "1";
+
+if (NIXPKGS === undefined) {
+  console.warn("SKIPPED: TVIX_NIXPKGS is not set to a nixpkgs checkout; nothing of nixpkgs is compared");
+}
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "tvix-nixpkgs-"));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const run = (command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): string =>
+  execFileSync(command, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+    maxBuffer: 1 << 28,
+    env: { ...process.env, ...env },
+  });
+
+/** The version of the installed Nix, which programs can see. */
+const nixVersion = (): string => JSON.parse(run("nix-instantiate", ["--eval", "--json", "-E", "builtins.nixVersion"]));
+
+test.skipIf(NIXPKGS === undefined)(
+  "attributes have the paths that nix-env reports",
+  () => {
+    const config = join(directory, "config.nix");
+    writeFileSync(config, "{ allowBroken = true; allowUnfree = true; allowInsecurePredicate = _: true; }");
+    const env = { NIXPKGS_CONFIG: config };
+    const answers = join(directory, "answers.txt");
+    const sample = SOAK ? [] : ["-A", "pythonPackages", "-A", "xorg", "-A", "gnome3", "-A", "llvmPackages"];
+    writeFileSync(answers, run("nix-env", ["-f", NIXPKGS ?? "", "-qaP", "--drv-path", "--out-path", ...sample], env));
+    const program = join(import.meta.dirname, "nixpkgs.ts");
+    const node = ["--stack-size=3900", "--max-old-space-size=9000", "--import", "tsx", program];
+    const count = SOAK ? [] : ["300"];
+    const text = run(process.execPath, [...node, answers, NIXPKGS ?? "", nixVersion(), ...count], env);
+    const { same, different } = JSON.parse(text) as Comparison;
+    console.warn(`${same} attributes of nixpkgs have Nix's paths, ${different.length} have not`);
+    expect(different).toEqual([]);
+    expect(same).toBeGreaterThanOrEqual(SOAK ? 10_000 : 300);
+  },
+  1_800_000,
+);
+
+test.skipIf(NIXPKGS === undefined)(
+  "the closure that is written is Nix's, file by file",
+  async () => {
+    const [root = ""] = run("nix-instantiate", [NIXPKGS ?? "", "-A", "firefox"]).split("\n");
+    const paths = run("nix-store", ["-qR", root]).trim().split("\n");
+    const { evaluator, world } = openSession({
+      io: fileSystemIO(),
+      backend: nodeBackend(),
+      writable: true,
+      settings: { nixVersion: nixVersion() },
+    });
+    const value = findAlongPath(evaluator.evaluateFile(NIXPKGS ?? ""), "firefox", new Map());
+    const [found] = [...findDerivations(value, new Map())].map((one) => demandedOutput(one).drvPath);
+    expect(found).toBe(root);
+    const store = await openStore(join(directory, "store"));
+    try {
+      const summary = await instantiate(world, store, [root]);
+      expect(await instantiate(world, store, [root])).toEqual({ ...summary, written: 0, sources: 0 });
+      const closure = await closureOf(store, [root]);
+      expect(closure.map(({ path }) => path.absolute()).sort()).toEqual(paths.sort());
+      for (const info of closure) {
+        if (!info.path.isDerivation()) continue;
+        const theirs = readFileSync(info.path.absolute());
+        expect(Buffer.compare(await readText(store, info), theirs), info.path.basename).toBe(0);
+      }
+      expect((await verifyStore(store)).damage).toEqual([]);
+      console.warn(`${summary.derivations} derivations of firefox are Nix's byte for byte`);
+    } finally {
+      await store.close();
+    }
+  },
+  300_000,
+);
