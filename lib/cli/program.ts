@@ -38,7 +38,7 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
     load: () => import("./commands/hash.ts"),
   },
   drv: {
-    summary: "show derivations",
+    summary: "show and compare derivations",
     load: () => import("./commands/drv.ts"),
   },
 };

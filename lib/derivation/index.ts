@@ -7,6 +7,7 @@
 //
 // Elsewhere: how an attribute set becomes a derivation is in lib/nix, how a derivation is built in lib/build.
 
+export { diffDerivations, type DerivationDifference, type FieldDifference, type ReadDerivation } from "./diff.ts";
 export { type ModuloHash, type ModuloLookup, maskedModuloHash, moduloHash } from "./hash-modulo.ts";
 export { formatDerivation, formatDerivations, type NamedDerivation } from "./json.ts";
 export {

@@ -1,22 +1,19 @@
 // `tvix drv`: derivations for people and programs.
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
 import { Command } from "commander";
-import { TvixError } from "../../base/error.ts";
 import { formatDerivations, type NamedDerivation } from "../../derivation/json.ts";
-import { parseDerivation } from "../../derivation/parse.ts";
-import { StorePath } from "../../formats/store-path.ts";
 import { print } from "../output.ts";
-import { type StoreOptions, withStore } from "./store/session.ts";
+import { withDerivations } from "./drv/read.ts";
+import type { StoreOptions } from "./store/session.ts";
 
 /** The command with its subcommands. */
 export function build(): Command {
-  const drv = new Command("drv").description("show derivations").addHelpText(
+  const drv = new Command("drv").description("show and compare derivations").addHelpText(
     "after",
     `
 Examples:
   $ tvix drv show /nix/store/…-hello-2.12.drv
-  $ tvix drv show ./local-copy-of-…-hello.drv`,
+  $ tvix drv show ./local-copy-of-…-hello.drv
+  $ tvix drv diff /nix/store/…-hello-2.11.drv /nix/store/…-hello-2.12.drv`,
   );
   drv
     .command("show")
@@ -24,31 +21,24 @@ Examples:
     .argument("<path...>", ".drv files: store paths, or files of the host")
     .option("--store <address>", "which store")
     .action(show);
+  drv
+    .command("diff")
+    .description("tell why two derivations differ, down to the first inputs that do; exit code 1 when they do")
+    .argument("<before>", "a .drv file: a store path, or a file of the host")
+    .argument("<after>", "the other")
+    .option("--store <address>", "which store")
+    .option("--json", "print JSON, one line per pair of derivations")
+    .action(async (before: string, after: string, flags: StoreOptions) =>
+      (await import("./drv/diff.ts")).run(before, after, flags),
+    );
   return drv;
 }
 
 async function show(paths: readonly string[], flags: StoreOptions): Promise<void> {
-  const shown: NamedDerivation[] = [];
-  for (const path of paths) shown.push(await read(path, flags));
-  const json = formatDerivations(shown);
-  await print(process.stdout.isTTY ? `${JSON.stringify(JSON.parse(json), undefined, 2)}\n` : `${json}\n`);
-}
-
-/** A file of the host where there is one, else a path of the store. */
-async function read(path: string, flags: StoreOptions): Promise<NamedDerivation> {
-  const storePath = StorePath.parse(basename(path));
-  if (!storePath.name.endsWith(".drv")) {
-    throw new TvixError("ERR_CLI_USAGE", `${path} is not a derivation: its name does not end in .drv`);
-  }
-  const contents = readHostFile(path) ?? (await withStore(flags, "read", (store) => store.readFile(path)));
-  return { path: storePath, derivation: parseDerivation(contents, storePath.name.slice(0, -".drv".length)) };
-}
-
-function readHostFile(path: string): Uint8Array | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new TvixError("ERR_CLI_READ", `cannot read ${path}: ${(error as Error).message}`, { cause: error });
-  }
+  await withDerivations(flags, async (read) => {
+    const shown: NamedDerivation[] = [];
+    for (const path of paths) shown.push(await read(path));
+    const json = formatDerivations(shown);
+    await print(process.stdout.isTTY ? `${JSON.stringify(JSON.parse(json), undefined, 2)}\n` : `${json}\n`);
+  });
 }
