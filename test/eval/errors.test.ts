@@ -92,4 +92,24 @@ describe.each(BACKENDS)("%s", (_name, backend) => {
     expect(run('{ "`\\${x}`\\"); process.exit(1); (\\"" = 1; }.a or 5')).toBe("5");
     expect(run('builtins.stringLength "\\\\\\"); throw 1; //\u2028\n"')).not.toContain("SyntaxError");
   });
+
+  test("text nested deeper than JavaScript allows is an answer or an error, quickly", () => {
+    const deep = (open: string, middle: string, close: string): string =>
+      open.repeat(3000) + middle + close.repeat(3000);
+    for (const text of [
+      deep("(1 + ", "1", ")"),
+      deep("[", "", "]"),
+      deep("{ a = ", "1", "; }"),
+      deep("if true then ", "1", " else 2"),
+      deep("let a = ", "1", "; in a"),
+      deep('"${', '"a"', '}"'),
+      deep("! ", "true", ""),
+      deep("x: ", "x", ""),
+      deep("{ } // ", "{ }", ""),
+    ]) {
+      expect(run(text)).toMatch(
+        /^(?:3001|1|"a"|true|<LAMBDA>|\{.*\}|\[.*\]|ERR_EVAL_STACK_OVERFLOW|DiagnosticError.*)$/,
+      );
+    }
+  });
 });

@@ -49,12 +49,14 @@ export interface Emitted {
   readonly tables: EmittedTables;
 }
 
-/** Writes a program as JavaScript. */
+/** Writes a program as JavaScript. Throws a RangeError for expressions nested too deeply. */
 export function emitProgram(root: Fn): Emitted {
   return new Emitter().program(root);
 }
 
 const MAX = "9007199254740991";
+/** V8 compiles deeply nested expressions slowly or not at all; such a program is left to the closures. */
+const DEPTH_LIMIT = 1000;
 const MARK = "\u0001";
 const MARK_END = "\u0002";
 
@@ -79,6 +81,8 @@ interface Level {
   known: Set<number>;
   temps: number;
   maxTemps: number;
+  /** How deeply the expression being written is nested. */
+  depth: number;
 }
 
 class Table<T> {
@@ -213,6 +217,7 @@ class Emitter {
 
   /** Statements that return the value of a node. */
   private tail(node: Node, level: Level): string {
+    if (++level.depth > DEPTH_LIMIT) throw new RangeError("an expression is nested too deeply for a script");
     let out = "";
     let at = node;
     for (;;) {
@@ -235,7 +240,9 @@ class Emitter {
         }
         default:
           // Parentheses, because a line break after `return` would end the statement.
-          return `${out}return(${this.strict(at, level)});`;
+          out += `return(${this.strict(at, level)});`;
+          level.depth--;
+          return out;
       }
     }
   }
@@ -273,6 +280,13 @@ class Emitter {
 
   /** An expression in weak head normal form. */
   private strict(node: Node, level: Level): string {
+    if (++level.depth > DEPTH_LIMIT) throw new RangeError("an expression is nested too deeply for a script");
+    const text = this.strictText(node, level);
+    level.depth--;
+    return text;
+  }
+
+  private strictText(node: Node, level: Level): string {
     switch (node.op) {
       case "const":
         return this.constant(node.value);
@@ -690,6 +704,7 @@ function openLevel(fn: Fn, outer: Level | null, params: number): Level {
     known: new Set(),
     temps: 0,
     maxTemps: 0,
+    depth: 0,
   };
 }
 
