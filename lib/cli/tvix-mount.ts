@@ -1,0 +1,128 @@
+#!/usr/bin/env node
+// The `tvix-mount` command: a store as a directory, served until it is unmounted or the process is told to end.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import type { Mount } from "../mount/mount.ts";
+import { version } from "./program.ts";
+import { EXIT, reportError } from "./render/error.ts";
+
+interface Options {
+  readonly store?: string;
+  readonly listRoot?: boolean;
+  readonly allowOther?: boolean;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly daemon?: boolean;
+  readonly unmount?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ tvix-mount /mnt/store                       the default store, until Ctrl-C
+  $ tvix-mount --store /srv/tvix --list-root --daemon /mnt/store
+  $ cat /mnt/store/<hash>-<name>/README
+  $ getfattr -d /mnt/store/<hash>-<name>        digests of files and directories
+  $ tvix-mount --unmount /mnt/store
+
+Names are found whether the root can be listed or not. What a killed process left on DIR is cleaned up.`;
+
+function program(): Command {
+  return new Command("tvix-mount")
+    .description("Mount a store as a directory of its paths, read-only, fetching what is touched.")
+    .argument("<dir>", "an existing directory")
+    .option("--store <address>", "the store (default: $TVIX_STORE, else the user's)")
+    .option("--list-root", "let the root be listed; a store may hold millions of paths")
+    .option("--allow-other", "let other users in (unless root mounts, /etc/fuse.conf has to allow it)")
+    .option("--uid <number>", "owner of everything", userNumber)
+    .option("--gid <number>", "group of everything", userNumber)
+    .option("--daemon", "return when the mount is there, and serve it in the background")
+    .option("--unmount", "unmount DIR, whoever serves it; a dead mount too")
+    .version(version(), "-V, --version")
+    .addHelpText("after", EXAMPLES)
+    .showSuggestionAfterError()
+    .exitOverride()
+    .action(async (dir: string, options: Options) => {
+      if (options.unmount) {
+        const { unmountFuse } = await import("../mount/mountpoint.ts");
+        await unmountFuse(dir);
+      } else if (options.daemon) {
+        await startDaemon();
+      } else {
+        await serve(dir, options);
+      }
+    });
+}
+
+function userNumber(text: string): number {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && number < 2 ** 32 - 1) return number;
+  throw new InvalidArgumentError("not the number of a user or group");
+}
+
+/** Mounts, and returns when the mount is gone: by a signal, or because someone unmounted it. */
+async function serve(dir: string, options: Options): Promise<void> {
+  const [{ mountFuse }, { openStore }] = await Promise.all([import("../mount/mount.ts"), import("../store/open.ts")]);
+  const store = await openStore(options.store, { readOnly: true });
+  try {
+    const { listRoot = false, allowOther = false, uid, gid } = options;
+    const owner = { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) };
+    const mount = await mountFuse({ store, mountpoint: dir, listRoot, allowOther, ...owner });
+    unmountOnSignals(mount);
+    announce(mount.mountpoint);
+    await mount.ended;
+  } finally {
+    await store.close();
+  }
+}
+
+function unmountOnSignals(mount: Mount): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      mount.unmount().catch((error: unknown) => {
+        reportError(error, false);
+        process.exit(EXIT.failed);
+      });
+    });
+  }
+}
+
+/** Tells whoever waits that the mount is there: the process that started this one as a daemon, or a person. */
+function announce(mountpoint: string): void {
+  if (process.send) {
+    process.send("mounted");
+    process.disconnect();
+  } else {
+    process.stderr.write(`mounted on ${mountpoint}; Ctrl-C unmounts\n`);
+  }
+}
+
+/** Runs this command again, detached, and waits until its mount is there. */
+async function startDaemon(): Promise<void> {
+  const args = process.argv.slice(1).filter((arg) => arg !== "--daemon");
+  const child = spawn(process.execPath, [...process.execArgv, ...args], {
+    detached: true,
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
+  const mounted = once(child, "message").then(() => true);
+  if (await Promise.race([mounted, once(child, "exit").then(() => false)])) {
+    child.unref();
+    child.disconnect();
+    return;
+  }
+  // What went wrong, the child has said on standard error.
+  process.exitCode = child.exitCode ?? EXIT.failed;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    await program().parseAsync([...argv], { from: "user" });
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    reportError(error, false);
+    return EXIT.failed;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,12 @@
+// What `tvix/mount` exports.
+export type { MountCounts } from "../native/fuse.ts";
+export {
+  Mount,
+  type MountBehaviour,
+  mountFuse,
+  type MountOptions,
+  type StoreMountOptions,
+  type TreeMountOptions,
+} from "./mount.ts";
+export { unmountFuse } from "./mountpoint.ts";
+export type { MountRoots } from "./root.ts";

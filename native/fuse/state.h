@@ -1,0 +1,84 @@
+// The state of one file system: inodes, caches and open questions, shared by all sessions and threads that serve it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "fuse/blob.h"
+#include "fuse/cache.h"
+#include "fuse/directory.h"
+#include "fuse/inodes.h"
+#include "fuse/misses.h"
+
+namespace tvix::fuse {
+
+struct Options {
+  // The root: a directory of the castore, or (`dynamic`) names that JavaScript knows.
+  Digest root{};
+  uint64_t root_size = 0;
+  bool dynamic = false;
+  bool list_root = false;  // for a dynamic root: whether it may be listed
+  uid_t uid = 0;
+  gid_t gid = 0;
+  size_t directory_cache = size_t{64} << 20;  // bytes
+  size_t blob_cache = size_t{32} << 20;       // bytes
+};
+
+// What `df` shows.
+struct Totals {
+  uint64_t bytes = 0;
+  uint64_t files = 0;
+};
+
+// The root of a mount as an inode.
+inline Inode root_inode(const Options& options) {
+  Inode root;
+  root.digest = options.root;
+  root.size = options.root_size;
+  return root;
+}
+
+struct State {
+  State(const Options& options, std::function<void()> wake, std::function<void(std::string)> log)
+      : options(options),
+        inodes(root_inode(options)),
+        directories(options.directory_cache),
+        blobs(options.blob_cache),
+        misses(std::move(wake)),
+        log(std::move(log)) {}
+
+  bool is_dynamic_root(uint64_t node) const { return options.dynamic && node == kRootNode; }
+
+  const Options options;
+  Inodes inodes;
+  Cache<const Listing> directories;
+  Cache<Blob> blobs;
+  Misses misses;
+  // One line for people, from any thread.
+  const std::function<void(std::string)> log;
+
+  std::atomic<uint64_t> totals_bytes = 0;
+  std::atomic<uint64_t> totals_files = 0;
+  std::atomic<uint64_t> requests = 0;
+  std::atomic<uint64_t> asked = 0;  // requests that had to wait for JavaScript
+  std::function<void()> initialised;
+
+  // Listings of a dynamic root, as they were when it was opened.
+  std::mutex snapshots_mutex;
+  std::map<uint64_t, std::shared_ptr<const Listing>> snapshots;
+  uint64_t next_snapshot = 1;
+
+  // Requests that wait and may be interrupted, by a number that is never used again.
+  std::mutex parked_mutex;
+  std::map<uint64_t, void*> parked;
+  uint64_t next_parked = 1;
+};
+
+}  // namespace tvix::fuse
