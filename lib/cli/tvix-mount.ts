@@ -2,6 +2,7 @@
 // The `tvix-mount` command: a store as a directory, served until it is unmounted or the process is told to end.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { appendFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import type { Mount } from "../mount/mount.ts";
 import { version } from "./program.ts";
@@ -14,13 +15,14 @@ interface Options {
   readonly uid?: number;
   readonly gid?: number;
   readonly daemon?: boolean;
+  readonly log?: string;
   readonly unmount?: boolean;
 }
 
 const EXAMPLES = `
 Examples:
   $ tvix-mount /mnt/store                       the default store, until Ctrl-C
-  $ tvix-mount --store /srv/tvix --list-root --daemon /mnt/store
+  $ tvix-mount --store /srv/tvix --list-root --daemon --log /var/log/tvix-mount /mnt/store
   $ cat /mnt/store/<hash>-<name>/README
   $ getfattr -d /mnt/store/<hash>-<name>        digests of files and directories
   $ tvix-mount --unmount /mnt/store
@@ -37,6 +39,7 @@ function program(): Command {
     .option("--uid <number>", "owner of everything", userNumber)
     .option("--gid <number>", "group of everything", userNumber)
     .option("--daemon", "return when the mount is there, and serve it in the background")
+    .option("--log <file>", "append a line for each thing that could not be served (default: standard error)")
     .option("--unmount", "unmount DIR, whoever serves it; a dead mount too")
     .version(version(), "-V, --version")
     .addHelpText("after", EXAMPLES)
@@ -67,13 +70,25 @@ async function serve(dir: string, options: Options): Promise<void> {
   try {
     const { listRoot = false, allowOther = false, uid, gid } = options;
     const owner = { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) };
-    const mount = await mountFuse({ store, mountpoint: dir, listRoot, allowOther, ...owner });
+    const mount = await mountFuse({
+      store,
+      mountpoint: dir,
+      listRoot,
+      allowOther,
+      onLog: logTo(options.log),
+      ...owner,
+    });
     unmountOnSignals(mount);
     announce(mount.mountpoint);
     await mount.ended;
   } finally {
     await store.close();
   }
+}
+
+function logTo(file: string | undefined): (line: string) => void {
+  if (file === undefined) return (line) => process.stderr.write(`tvix-mount: ${line}\n`);
+  return (line) => appendFileSync(file, `${new Date().toISOString()} ${line}\n`);
 }
 
 function unmountOnSignals(mount: Mount): void {
@@ -90,6 +105,8 @@ function unmountOnSignals(mount: Mount): void {
 /** Tells whoever waits that the mount is there: the process that started this one as a daemon, or a person. */
 function announce(mountpoint: string): void {
   if (process.send) {
+    // From here on nobody reads what a daemon writes to its standard error.
+    process.stderr.on("error", () => {});
     process.send("mounted");
     process.disconnect();
   } else {
@@ -102,12 +119,14 @@ async function startDaemon(): Promise<void> {
   const args = process.argv.slice(1).filter((arg) => arg !== "--daemon");
   const child = spawn(process.execPath, [...process.execArgv, ...args], {
     detached: true,
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    // A pipe of its own: whoever reads our standard error to its end is not to wait for the daemon's.
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
+  child.stderr?.pipe(process.stderr, { end: false });
   const mounted = once(child, "message").then(() => true);
   if (await Promise.race([mounted, once(child, "exit").then(() => false)])) {
+    child.stderr?.destroy();
     child.unref();
-    child.disconnect();
     return;
   }
   // What went wrong, the child has said on standard error.

@@ -1,0 +1,100 @@
+// Serves one mount for the tests, in a process of its own: `serve.ts JSON`. Talks to the test by messages.
+import { setTimeout as sleep } from "node:timers/promises";
+import { TvixError } from "../../lib/base/error.ts";
+import { encodeUtf8 } from "../../lib/base/text.ts";
+import { MemoryBlobService } from "../../lib/castore/blob/memory.ts";
+import type { BlobService } from "../../lib/castore/blob/service.ts";
+import { EMPTY_DIGEST } from "../../lib/castore/digest.ts";
+import { Directory } from "../../lib/castore/directory.ts";
+import { MemoryDirectoryService } from "../../lib/castore/directory/memory.ts";
+import type { DirectoryService } from "../../lib/castore/directory/service.ts";
+import { ingestHost } from "../../lib/castore/ingest/portable.ts";
+import { type Mount, mountFuse } from "../../lib/mount/mount.ts";
+import { openStore } from "../../lib/store/open.ts";
+
+/** What to serve. */
+export interface Job {
+  readonly mountpoint: string;
+  /** A store's address. */
+  readonly store?: string;
+  readonly listRoot?: boolean;
+  /** A host tree, kept in memory behind a service that takes 10 ms for each call, mounted under the name `tree`. */
+  readonly slowTree?: string;
+  /** How many entries a directory mounted under the name `wide` has. */
+  readonly wide?: number;
+}
+
+let failing = false;
+
+async function delayed<T>(work: () => Promise<T>): Promise<T> {
+  await sleep(10);
+  if (failing) throw new TvixError("ERR_TEST", "the service is down");
+  return await work();
+}
+
+function slowBlobs(inner: MemoryBlobService): BlobService {
+  return {
+    has: (digests) => inner.has(digests),
+    openWrite: () => inner.openWrite(),
+    put: (blobs) => inner.put(blobs),
+    chunks: (digest) => inner.chunks(digest),
+    openRead: (digest) =>
+      delayed(async () => {
+        const reader = await inner.openRead(digest);
+        if (!reader) return undefined;
+        const { size } = reader;
+        const read = (offset: number, length: number) => delayed(() => reader.read(offset, length));
+        return { size, read, stream: (start?: number, end?: number) => reader.stream(start, end) };
+      }),
+  };
+}
+
+function slowDirectories(inner: MemoryDirectoryService): DirectoryService {
+  return {
+    has: (digests) => inner.has(digests),
+    get: (digest) => delayed(() => inner.get(digest)),
+    put: (directories) => inner.put(directories),
+    getClosure: (root) => inner.getClosure(root),
+    putClosure: (directories) => inner.putClosure(directories),
+  };
+}
+
+async function serve(job: Job): Promise<Mount> {
+  const { mountpoint, listRoot = false } = job;
+  const onLog = (log: string) => void process.send?.({ log });
+  if (job.store !== undefined) {
+    const store = await openStore(job.store, { readOnly: true });
+    return await mountFuse({ store, mountpoint, listRoot, onLog });
+  }
+  const inner = { blobs: new MemoryBlobService(), directories: new MemoryDirectoryService() };
+  const castore = { blobs: slowBlobs(inner.blobs), directories: slowDirectories(inner.directories) };
+  if (job.slowTree !== undefined) {
+    const node = await ingestHost(inner, job.slowTree);
+    return await mountFuse({ castore, roots: [{ name: encodeUtf8("tree"), node }], mountpoint, onLog });
+  }
+  const entries = Array.from({ length: job.wide ?? 0 }, (_, i) => ({
+    name: encodeUtf8(`entry-${String(i).padStart(6, "0")}`),
+    node: { type: "file" as const, digest: EMPTY_DIGEST, size: 0, executable: i % 2 === 1 },
+  }));
+  const wide = Directory.of(entries);
+  await inner.directories.put([wide]);
+  return await mountFuse({ castore, roots: wide.node(), mountpoint, onLog, uid: 1234, gid: 5678 });
+}
+
+try {
+  const mount = await serve(JSON.parse(process.argv[2] ?? "{}") as Job);
+  process.on("message", (message) => {
+    if (message === "counts") process.send?.({ counts: mount.counts() });
+    if (message === "fail") failing = true;
+    if (message === "recover") failing = false;
+    if (message === "fail" || message === "recover") process.send?.({ done: true });
+    if (message === "unmount") void mount.unmount();
+    if (message === "exit") process.exit(0);
+  });
+  process.send?.({ mounted: mount.mountpoint });
+  await mount.ended;
+  process.exit(0);
+} catch (error) {
+  const code = error instanceof TvixError ? error.code : String(error);
+  process.send?.({ failed: code }, () => process.exit(1));
+}
