@@ -72,6 +72,7 @@ class Writer {
   readonly #options: InstantiateOptions;
   /** Everything that was found in the store or written, to be there still at the end. */
   readonly #present = new Map<string, StorePath>();
+  #sources = 0;
 
   constructor(world: World, store: Store, options: InstantiateOptions) {
     this.#world = world;
@@ -81,8 +82,7 @@ class Writer {
 
   async run(drvPaths: readonly string[]): Promise<InstantiateSummary> {
     const { derivations, sources } = this.#closure(drvPaths);
-    let written = 0;
-    for (const path of sources) if (await this.#writeSource(path)) written++;
+    for (const path of sources) await this.#writeSource(path);
     const texts: StoredText[] = [];
     // In the order of evaluation, which has inputs first.
     for (const [path, { derivation, text }] of this.#world.known.all()) {
@@ -97,7 +97,7 @@ class Writer {
       throw missingInput(path);
     }
     await this.#writeTexts(texts);
-    return { derivations: derivations.size, written: texts.length, sources: written };
+    return { derivations: derivations.size, written: texts.length, sources: this.#sources };
   }
 
   #closure(drvPaths: readonly string[]): { derivations: Set<string>; sources: Set<string> } {
@@ -125,10 +125,10 @@ class Writer {
     return StorePath.parseAbsolute(path, this.#world.storeDir);
   }
 
-  /** Writes a source and what it refers to; false when it was there. */
-  async #writeSource(path: string): Promise<boolean> {
+  /** Writes a source and what it refers to, unless it is there. */
+  async #writeSource(path: string): Promise<void> {
     this.#options.signal?.throwIfAborted();
-    if (await this.#has(path)) return false;
+    if (await this.#has(path)) return;
     const source = this.#world.sources.get(path);
     if (source === undefined) throw missingInput(path);
     if (source.kind === "text") {
@@ -141,7 +141,7 @@ class Writer {
       });
     }
     this.#present.set(path, this.#parse(path));
-    return true;
+    this.#sources++;
   }
 
   async #import(path: string, source: Source): Promise<PathInfo> {

@@ -1,0 +1,3 @@
+genericBuild() {
+  for phase in unpack build install; do "${phase}Phase"; done
+}

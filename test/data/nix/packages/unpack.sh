@@ -1,0 +1,1 @@
+$builder tar -xf $tarball -C $out
