@@ -1,13 +1,10 @@
 // Runs the command line in its own process, as a user does.
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "../..");
 
-// What runs is the compiled program; compiling first (it is incremental) makes sure it is today's.
-execFileSync("npm", ["run", "--silent", "build"], { cwd: root, stdio: "ignore" });
-
-/** The compiled entry of the command line. */
+/** The compiled entry of the command line; test/compile.ts sees to it that it is of today. */
 export const PROGRAM: string = join(root, "dist/cli/tvix.js");
 
 /** What a command did. */

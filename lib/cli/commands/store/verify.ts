@@ -1,11 +1,11 @@
 // `tvix store verify`: index, packs and digests against each other.
 import { openStore } from "../../../store/open.ts";
-import { verifyStore } from "../../../store/verify.ts";
+import { verifyAddress } from "../../../store/verify.ts";
 import { print } from "../../output.ts";
 import { EXIT } from "../../render/error.ts";
 import { openProgress } from "../../render/progress.ts";
 import { interruptible } from "../../signals.ts";
-import { type StoreOptions, withStore } from "./session.ts";
+import { type StoreOptions, storeAddress } from "./session.ts";
 
 /** Flags of `tvix store verify`. */
 export interface VerifyFlags extends StoreOptions {
@@ -20,26 +20,24 @@ export async function run(flags: VerifyFlags): Promise<void> {
   const source = flags.from === undefined ? undefined : await openStore(flags.from, { readOnly: true });
   const progress = await openProgress("verifying", "items");
   try {
-    await interruptible((signal) =>
-      withStore(flags, flags.repair ? "write" : "read", async (store) => {
-        const summary = await verifyStore(store, {
-          repair: flags.repair === true,
-          nars: flags.nars,
-          ...(source ? { source } : {}),
-          signal,
-          onProgress: ({ phase, done, total = done }) => progress.update(done, total, phase),
-        });
-        progress.stop();
-        if (summary.damage.some(({ repaired }) => !repaired)) process.exitCode = EXIT.failed;
-        if (flags.json) return await print(`${JSON.stringify(summary)}\n`);
-        for (const { kind, object, problem, repaired } of summary.damage) {
-          await print(`${repaired ? "repaired" : "damaged"} ${kind} ${object}: ${problem}\n`);
-        }
-        const { paths, chunks, bytes, directories, damage } = summary;
-        await print(
-          `${paths} paths, ${directories} directories, ${chunks} chunks of ${bytes} bytes: ${damage.length} damaged\n`,
-        );
+    const summary = await interruptible((signal) =>
+      verifyAddress(storeAddress(flags), {
+        repair: flags.repair === true,
+        nars: flags.nars,
+        ...(source ? { source } : {}),
+        signal,
+        onProgress: ({ phase, done, total = done }) => progress.update(done, total, phase),
       }),
+    );
+    progress.stop();
+    if (summary.damage.some(({ repaired }) => !repaired)) process.exitCode = EXIT.failed;
+    if (flags.json) return await print(`${JSON.stringify(summary)}\n`);
+    for (const { kind, object, problem, repaired } of summary.damage) {
+      await print(`${repaired ? "repaired" : "damaged"} ${kind} ${object}: ${problem}\n`);
+    }
+    const { paths, chunks, bytes, directories, damage } = summary;
+    await print(
+      `${paths} paths, ${directories} directories, ${chunks} chunks of ${bytes} bytes: ${damage.length} damaged\n`,
     );
   } finally {
     progress.stop();
