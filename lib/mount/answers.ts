@@ -22,6 +22,8 @@ import type { RootView } from "./root.ts";
 /** Child directories fetched along with one: from the index of a local store, and from a service. */
 const LOCAL_CHILDREN = 256;
 const REMOTE_CHILDREN = 64;
+/** Files of the same directory whose places are looked up along with one. */
+const SIBLINGS = 64;
 /** Directories fetched along at a time; more questions for them are dropped, not queued. */
 const MAX_FETCHING = 16;
 /** Times a place is looked up again because a collection replaced the pack. */
@@ -61,7 +63,7 @@ export class Answers {
     }
   }
 
-  async #answer({ question, key, offset, size }: Question): Promise<void> {
+  async #answer({ question, key, offset, size, directory }: Question): Promise<void> {
     switch (question) {
       case QUESTION.directory:
         return this.#local ? this.#giveLocal(this.#local, asDigest(key)) : await this.#give(asDigest(key));
@@ -70,9 +72,10 @@ export class Answers {
       case QUESTION.root:
         return await this.#giveRoot();
       case QUESTION.blob:
-        return this.#local
-          ? this.#giveExtents(this.#local, asDigest(key), size)
-          : await this.#giveReader(asDigest(key));
+        if (!this.#local) return await this.#giveReader(asDigest(key));
+        this.#giveExtents(this.#local, asDigest(key));
+        if (directory) this.#giveSiblings(this.#local, directory, key);
+        return;
       case QUESTION.read: {
         const reader = await this.#readers.open(asDigest(key));
         this.#native.bytes(key, offset, size, await reader.read(offset, size));
@@ -157,7 +160,16 @@ export class Answers {
 
   // ——— files
 
-  #giveExtents(store: LocalStore, digest: Digest, size: number): void {
+  #giveSiblings(store: LocalStore, directory: Uint8Array, digest: Uint8Array): void {
+    const siblings = this.#native.siblings(directory, digest, SIBLINGS);
+    try {
+      for (let at = 0; at < siblings.length; at += 32) this.#giveExtents(store, asDigest(siblings.slice(at, at + 32)));
+    } catch {
+      // What is wrong with one is said when it is asked for.
+    }
+  }
+
+  #giveExtents(store: LocalStore, digest: Digest): void {
     for (let attempt = 1; ; attempt++) {
       const chunks = localChunks(store, digest);
       const places = chunks.map((chunk) => store.blobs.place(chunk));
@@ -173,7 +185,7 @@ export class Answers {
       if (errno === 0) return;
       // A collection may replace a pack between the look-up and the opening; the index then knows the new place.
       if (errno === ENOENT && attempt < ATTEMPTS) continue;
-      throw new TvixError("ERR_MOUNT_PACK", `a pack with parts of its ${size} bytes cannot be opened (errno ${errno})`);
+      throw new TvixError("ERR_MOUNT_PACK", `a pack of ${digestText(digest)} cannot be opened (errno ${errno})`);
     }
   }
 

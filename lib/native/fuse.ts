@@ -27,6 +27,8 @@ export interface Question {
   readonly key: Uint8Array;
   readonly offset: number;
   readonly size: number;
+  /** For a blob: the digest of a directory that it is in, if known. */
+  readonly directory?: Uint8Array;
 }
 
 /** What happened since the last {@link NativeMount.take}. */
@@ -85,6 +87,8 @@ export interface NativeMount {
   hasDirectory(digest: Uint8Array): boolean;
   /** Digests of at most `limit` child directories that are not cached, one behind the other. */
   children(digest: Uint8Array, limit: number): Uint8Array;
+  /** Digests of at most `limit` files that follow a file in a directory and have no cached place; as {@link children}. */
+  siblings(directory: Uint8Array, digest: Uint8Array, limit: number): Uint8Array;
   /** Gives one name of the root, or (`undefined`) all of them, as a canonical directory; as {@link directory}. */
   names(name: Uint8Array | undefined, bytes: Uint8Array): string | undefined;
   /**

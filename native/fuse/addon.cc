@@ -53,12 +53,12 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
         env, "NativeMount",
         {InstanceMethod<&MountWrap::mount>("mount"), InstanceMethod<&MountWrap::take>("take"),
          InstanceMethod<&MountWrap::directory>("directory"), InstanceMethod<&MountWrap::has_directory>("hasDirectory"),
-         InstanceMethod<&MountWrap::children>("children"), InstanceMethod<&MountWrap::names>("names"),
-         InstanceMethod<&MountWrap::extents>("extents"), InstanceMethod<&MountWrap::remote>("remote"),
-         InstanceMethod<&MountWrap::bytes>("bytes"), InstanceMethod<&MountWrap::fail>("fail"),
-         InstanceMethod<&MountWrap::totals>("totals"), InstanceMethod<&MountWrap::sweep>("sweep"),
-         InstanceMethod<&MountWrap::counts>("counts"), InstanceMethod<&MountWrap::stop>("stop"),
-         InstanceMethod<&MountWrap::stop_sync>("stopSync")});
+         InstanceMethod<&MountWrap::children>("children"), InstanceMethod<&MountWrap::siblings>("siblings"),
+         InstanceMethod<&MountWrap::names>("names"), InstanceMethod<&MountWrap::extents>("extents"),
+         InstanceMethod<&MountWrap::remote>("remote"), InstanceMethod<&MountWrap::bytes>("bytes"),
+         InstanceMethod<&MountWrap::fail>("fail"), InstanceMethod<&MountWrap::totals>("totals"),
+         InstanceMethod<&MountWrap::sweep>("sweep"), InstanceMethod<&MountWrap::counts>("counts"),
+         InstanceMethod<&MountWrap::stop>("stop"), InstanceMethod<&MountWrap::stop_sync>("stopSync")});
   }
 
   explicit MountWrap(const Napi::CallbackInfo& info);
@@ -70,6 +70,7 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
   Napi::Value directory(const Napi::CallbackInfo& info);
   Napi::Value has_directory(const Napi::CallbackInfo& info);
   Napi::Value children(const Napi::CallbackInfo& info);
+  Napi::Value siblings(const Napi::CallbackInfo& info);
   Napi::Value names(const Napi::CallbackInfo& info);
   Napi::Value extents(const Napi::CallbackInfo& info);
   void remote(const Napi::CallbackInfo& info);
@@ -171,6 +172,8 @@ Napi::Value MountWrap::mount(const Napi::CallbackInfo& info) {
 void MountWrap::finish() {
   if (!std::exchange(mounted_, false)) return;
   news_->loop->drop();
+  // It holds what holds this object.
+  wake_.reset();
   Unref();
 }
 
@@ -195,6 +198,9 @@ Napi::Value MountWrap::take(const Napi::CallbackInfo& info) {
     question.Set("key", new_bytes(env, miss.key.data(), miss.key.size()));
     question.Set("offset", Napi::Number::New(env, static_cast<double>(miss.offset)));
     question.Set("size", Napi::Number::New(env, static_cast<double>(miss.size)));
+    if (!miss.directory.empty()) {
+      question.Set("directory", new_bytes(env, miss.directory.data(), miss.directory.size()));
+    }
     questions.Set(static_cast<uint32_t>(i), question);
   }
   Napi::Array lines = Napi::Array::New(env, log.size());
@@ -240,6 +246,24 @@ Napi::Value MountWrap::children(const Napi::CallbackInfo& info) {
       if (entry.kind != Kind::kDirectory) continue;
       const Digest digest = listing->digest(entry);
       if (!state_->directories.has(digest)) out += key_of(digest);
+    }
+  }
+  return new_bytes(info.Env(), out.data(), out.size());
+}
+
+// siblings(directory, digest, limit): digests of files behind a file in a directory whose places are not cached.
+Napi::Value MountWrap::siblings(const Napi::CallbackInfo& info) {
+  std::string out;
+  const Digest from = digest_of(info[1]);
+  const size_t limit = 32 * number_of(info[2]);
+  bool behind = false;
+  if (const auto listing = state_->directories.get(digest_of(info[0]))) {
+    for (const Listing::Entry& entry : listing->entries()) {
+      if (out.size() >= limit) break;
+      if (entry.kind != Kind::kFile || entry.size == 0) continue;
+      const Digest digest = listing->digest(entry);
+      if (behind && !state_->blobs.has(digest)) out += key_of(digest);
+      behind = behind || digest == from;
     }
   }
   return new_bytes(info.Env(), out.data(), out.size());
@@ -361,18 +385,13 @@ Napi::Value MountWrap::counts(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// The object is let go when the end that follows is taken.
 Napi::Value MountWrap::stop(const Napi::CallbackInfo& info) {
-  return run_async(
-      info.Env(),
-      [device = device_] {
-        device->stop();
-        return Failure{};
-      },
-      [this](Napi::Env env) {
-        finish();
-        return env.Undefined();
-      },
-      {info.This().As<Napi::Object>()});
+  auto work = [device = device_] {
+    device->stop();
+    return Failure{};
+  };
+  return run_async(info.Env(), work, [](Napi::Env env) { return env.Undefined(); }, {info.This().As<Napi::Object>()});
 }
 
 void MountWrap::stop_sync(const Napi::CallbackInfo&) { device_->stop(); }

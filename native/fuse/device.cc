@@ -166,6 +166,8 @@ void Device::assist() {
 }
 
 void Device::stop() {
+  // From the event loop's pool, from the end of the process, from both.
+  std::lock_guard once(stop_mutex_);
   if (!session_) return;
   {
     std::lock_guard lock(mutex_);

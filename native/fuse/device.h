@@ -43,6 +43,7 @@ class Device {
   fuse_session* session_ = nullptr;
   int stop_event_ = -1;
   std::atomic<bool> stopping_ = false;
+  std::mutex stop_mutex_;
   std::mutex mutex_;
   std::condition_variable load_;
   unsigned wanted_ = 0;  // assistants that should wake up

@@ -80,6 +80,7 @@ uint64_t Inodes::acquire(uint64_t parent, std::string_view name, const Inode& in
   found->second = index;
   Slot& slot = slots_[index];
   slot.inode = inode;
+  slot.inode.parent = parent;
   slot.key = found->first;
   slot.lookups = 1;
   return node_of(index, slot.generation);

@@ -27,6 +27,7 @@ struct Inode {
   bool executable = false;
   uint64_t size = 0;    // bytes of a file or target; elements of a directory
   uint64_t number = 0;  // st_ino
+  uint64_t parent = 0;  // node id of a directory it was found in; that may be forgotten by now
   Digest digest{};      // of a file or directory
   std::shared_ptr<const std::string> target;
 };

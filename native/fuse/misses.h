@@ -31,6 +31,8 @@ struct Miss {
   std::string key;
   uint64_t offset = 0;
   uint64_t size = 0;
+  // For a blob: the digest of a directory it is in, if known. Its other files are likely to be next.
+  std::string directory = {};
 
   // By which equal questions are known.
   std::string id() const;

@@ -249,10 +249,13 @@ void read(fuse_req_t req, fuse_ino_t node, size_t wanted, off_t at, fuse_file_in
     return;
   }
   state.blobs.remove(inode.digest);
-  park(req, {Question::kBlob, key_of(inode.digest), 0, inode.size},
-       [inode, offset, size](fuse_req_t req, const Answer& answer) {
-         read_blob(req, answer.blob, inode, offset, size);
-       });
+  Miss miss{Question::kBlob, key_of(inode.digest), 0, inode.size};
+  if (Inode parent; !state.is_dynamic_root(inode.parent) && state.inodes.find(inode.parent, parent)) {
+    miss.directory = key_of(parent.digest);
+  }
+  park(req, std::move(miss), [inode, offset, size](fuse_req_t req, const Answer& answer) {
+    read_blob(req, answer.blob, inode, offset, size);
+  });
 }
 
 // ——— reading directories

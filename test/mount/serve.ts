@@ -25,9 +25,12 @@ export interface Job {
 }
 
 let failing = false;
+let hanging: Promise<void> | undefined;
+let release: () => void = () => {};
 
 async function delayed<T>(work: () => Promise<T>): Promise<T> {
   await sleep(10);
+  await hanging;
   if (failing) throw new TvixError("ERR_TEST", "the service is down");
   return await work();
 }
@@ -86,8 +89,12 @@ try {
   process.on("message", (message) => {
     if (message === "counts") process.send?.({ counts: mount.counts() });
     if (message === "fail") failing = true;
-    if (message === "recover") failing = false;
-    if (message === "fail" || message === "recover") process.send?.({ done: true });
+    if (message === "hang") hanging = new Promise((resolve) => (release = resolve));
+    if (message === "recover") {
+      failing = false;
+      release();
+    }
+    if (message === "fail" || message === "hang" || message === "recover") process.send?.({ done: true });
     if (message === "unmount") void mount.unmount();
     if (message === "exit") process.exit(0);
   });
