@@ -202,19 +202,41 @@ class PatchedPositions implements Positions {
   }
 }
 
+type Leaf = readonly [Positions | null, number];
+
+/** Positions of a set of which each slot's table is known. */
+class SettledPositions implements Positions {
+  readonly leaves: readonly Leaf[];
+
+  constructor(leaves: readonly Leaf[]) {
+    this.leaves = leaves;
+  }
+
+  find(slot: number): AttrPosition | null {
+    const [leaf, at] = this.leaves[slot] as Leaf;
+    return leaf === null ? null : leaf.find(at);
+  }
+}
+
 /** The same answers without a chain of merges, so that long chains of `//` keep neither memory nor time. */
 function settle(positions: Positions, size: number): Positions {
-  const leaves = Array.from({ length: size }, (_, slot) => findLeaf(positions, slot));
-  return {
-    find: (slot) => {
-      const [leaf, at] = leaves[slot] as [Positions | null, number];
-      return leaf === null ? null : leaf.find(at);
-    },
-  };
+  const patches: PatchedPositions[] = [];
+  let table: Positions | null = positions;
+  while (table instanceof PatchedPositions) {
+    patches.push(table);
+    table = table.left;
+  }
+  const leaves: Leaf[] = [];
+  for (let slot = 0; slot < size; slot++) leaves.push(findLeaf(table, slot));
+  for (let i = patches.length - 1; i >= 0; i--) {
+    const { slots, right } = patches[i] as PatchedPositions;
+    for (let at = 0; at < slots.length; at++) leaves[slots[at] as number] = findLeaf(right, at);
+  }
+  return new SettledPositions(leaves);
 }
 
 /** The table without merges that knows a slot, and the slot in it. */
-function findLeaf(positions: Positions, slot: number): [Positions | null, number] {
+function findLeaf(positions: Positions | null, slot: number): Leaf {
   let table: Positions | null = positions;
   let at = slot;
   for (;;) {
@@ -226,6 +248,8 @@ function findLeaf(positions: Positions, slot: number): [Positions | null, number
       const from: number = table.slots.indexOf(at);
       table = from < 0 ? table.left : table.right;
       at = from < 0 ? at : from;
+    } else if (table instanceof SettledPositions) {
+      [table, at] = table.leaves[at] as Leaf;
     } else return [table, at];
   }
 }
