@@ -12,6 +12,7 @@ const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly Ben
   hash: () => import("./hash.ts"),
   chunk: () => import("./chunk.ts"),
   store: () => import("./store.ts"),
+  castore: () => import("./castore.ts"),
   eval: () => import("./eval.ts"),
 };
 
@@ -21,7 +22,7 @@ interface Outcome {
   readonly against: string;
   readonly ours: number;
   readonly peer: number;
-  readonly unit: "s" | "GB/s";
+  readonly unit: "s" | "GB" | "GB/s";
   readonly ratio: number;
   readonly reach: number | null;
   readonly pass: boolean | null;
@@ -33,6 +34,8 @@ function median(values: readonly number[]): number {
   const upper = sorted[middle] ?? Number.NaN;
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
+
+const UNITS = { time: "s", size: "GB", throughput: "GB/s" } as const;
 
 async function measure(row: BenchRow, samples: number): Promise<Outcome> {
   const ours: number[] = [];
@@ -48,8 +51,8 @@ async function measure(row: BenchRow, samples: number): Promise<Outcome> {
   }
   const [our, peer] = [median(ours), median(peers)];
   const ratio = our / peer;
-  const pass = row.reach === null ? null : row.sense === "time" ? ratio <= row.reach : ratio >= row.reach;
-  const unit = row.sense === "time" ? "s" : "GB/s";
+  const pass = row.reach === null ? null : row.sense === "throughput" ? ratio >= row.reach : ratio <= row.reach;
+  const unit = UNITS[row.sense];
   return { name: row.name, work: row.work, against: row.peer, ours: our, peer, unit, ratio, reach: row.reach, pass };
 }
 
@@ -62,7 +65,7 @@ function line(cells: readonly string[]): string {
 
 function render(outcome: Outcome, sense: BenchRow["sense"]): string {
   const figure = (value: number): string => `${value.toPrecision(3)} ${outcome.unit}`;
-  const reach = outcome.reach === null ? "report" : `${sense === "time" ? "≤" : "≥"} ${outcome.reach}`;
+  const reach = outcome.reach === null ? "report" : `${sense === "throughput" ? "≥" : "≤"} ${outcome.reach}`;
   const text = line([
     outcome.name,
     outcome.work,

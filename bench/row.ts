@@ -10,11 +10,11 @@ export interface BenchRow {
   readonly peer: string;
   /** The ratio ours / peer to reach, or null when the figures are only reported. */
   readonly reach: number | null;
-  /** `time`: seconds, reach is an upper bound. `throughput`: GB/s, reach is a lower bound. */
-  readonly sense: "time" | "throughput";
+  /** `time`: seconds, `size`: GB; reach is an upper bound. `throughput`: GB/s, reach is a lower bound. */
+  readonly sense: "time" | "size" | "throughput";
   /** Prepares inputs shared by all samples (files, stores); called once. */
   prepare?(): Promise<void>;
-  /** One sample of ours, in seconds or GB/s. */
+  /** One sample of ours, in the unit of `sense`. */
   ours(): Promise<number>;
   /** One sample of the peer's, in the same unit; called right after `ours`. */
   peers(): Promise<number>;

@@ -1,0 +1,202 @@
+// Rows: reading from a local store in this process, what a second version costs, and a store of a million blobs.
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openBlob } from "../lib/castore/blob/range.ts";
+import { type Digest, digestOf } from "../lib/castore/digest.ts";
+import { blake3Async } from "../lib/native/blake3.ts";
+import { countStore, openStore, type Store } from "../lib/store/index.ts";
+import type { BenchRow } from "./row.ts";
+
+const GIB = 1 << 30;
+const READ = 4096;
+const READS = 50_000;
+
+let scratch = "";
+let store: Store;
+let plain = "";
+let digest: Digest;
+
+/** A file of 1 GiB of random bytes, in the scratch folder and in a store. */
+async function prepareBlob(): Promise<void> {
+  scratch = mkdtempSync(join(tmpdir(), "tvix-bench-"));
+  plain = join(scratch, "plain");
+  const fd = openSync(plain, "w");
+  for (let at = 0; at < GIB; at += 1 << 24) writeSync(fd, randomBytes(1 << 24));
+  closeSync(fd);
+  store = await openStore(join(scratch, "store"));
+  const { root } = await store.importPath(plain);
+  if (root.type !== "file") throw new Error("the blob is no file");
+  digest = root.digest;
+  // Warm: both the pack and the plain file are in the page cache, and the chunks have been verified once.
+  await streamAll();
+}
+
+async function removeStore(): Promise<void> {
+  await store.close();
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+async function streamAll(): Promise<number> {
+  const start = performance.now();
+  let bytes = 0;
+  for await (const piece of (await openBlob(store.blobs, digest)).stream()) bytes += piece.length;
+  if (bytes !== GIB) throw new Error(`${bytes} bytes came out`);
+  return GIB / 1e6 / (performance.now() - start);
+}
+
+const offsets = Array.from({ length: READS }, (_, i) => ((i * 2_654_435_761) % (GIB / READ)) * READ);
+
+async function randomReads(): Promise<number> {
+  const reader = await openBlob(store.blobs, digest);
+  const start = performance.now();
+  for (const offset of offsets) await reader.read(offset, READ);
+  return (READS * READ) / 1e6 / (performance.now() - start);
+}
+
+function randomPreads(): number {
+  const fd = openSync(plain, "r");
+  const start = performance.now();
+  for (const offset of offsets) readSync(fd, new Uint8Array(READ), 0, READ, offset);
+  const rate = (READS * READ) / 1e6 / (performance.now() - start);
+  closeSync(fd);
+  return rate;
+}
+
+async function hashAll(): Promise<number> {
+  const bytes = new Uint8Array(randomBytes(1 << 28));
+  const start = performance.now();
+  await blake3Async(bytes, { threads: 1 });
+  return bytes.length / 1e6 / (performance.now() - start);
+}
+
+/** Bytes of one edit. A chunk is 256 KiB on average, so smaller edits that are spread out cost more: see docs/store.md. */
+const RUN = 1 << 18;
+
+/** Files of 1 to 40 MB, 500 MB together. */
+const SIZES = Array.from({ length: 25 }, (_, i) => (i % 2 === 0 ? 1_000_000 : 40_000_000));
+
+/** Writes the tree; the second version has 1 % of its bytes changed, half in place and half inserted, in runs of {@link RUN}. */
+function writeVersion(files: readonly Buffer[], second: boolean): void {
+  mkdirSync(join(scratch, "tree"), { recursive: true });
+  for (const [i, file] of files.entries()) {
+    const parts: Buffer[] = [];
+    const edits = second ? Math.round((file.length * 0.01) / RUN) : 0;
+    let at = 0;
+    for (let edit = 0; edit < edits; edit++) {
+      const place = Math.floor(((edit + 0.5) * file.length) / edits);
+      parts.push(file.subarray(at, place), randomBytes(RUN));
+      at = edit % 2 === 0 ? place + RUN : place;
+    }
+    parts.push(file.subarray(at));
+    writeFileSync(join(scratch, "tree", `f${i}`), Buffer.concat(parts));
+  }
+}
+
+async function secondVersion(): Promise<number> {
+  const files = SIZES.map((size) => randomBytes(size));
+  writeVersion(files, false);
+  await store.importPath(join(scratch, "tree"));
+  const before = (await countStore(store)).packBytes;
+  writeVersion(files, true);
+  await store.importPath(join(scratch, "tree"));
+  return ((await countStore(store)).packBytes - before) / 1e9;
+}
+
+const MILLION = 1_000_000;
+
+/** Open, existence of 10 000 blobs, collection, in a process of its own whose memory is measured. */
+function millionBlobs(phase: "fill" | "use"): { seconds: number; rss: number } {
+  const result = spawnSync(process.execPath, [
+    "--import",
+    "tsx",
+    import.meta.filename,
+    phase,
+    join(scratch, "million"),
+  ]);
+  if (result.status !== 0) throw new Error(result.stderr.toString());
+  return JSON.parse(result.stdout.toString()) as { seconds: number; rss: number };
+}
+
+const blobAt = (i: number): Uint8Array => new TextEncoder().encode(`blob number ${i}`);
+
+async function inChild(phase: string, directory: string): Promise<void> {
+  const child = await openStore(directory);
+  if (phase === "fill") {
+    for (let at = 0; at < MILLION; at += 10_000) {
+      await child.blobs.put(Array.from({ length: 10_000 }, (_, i) => blobAt(at + i)));
+    }
+  }
+  const start = performance.now();
+  if (phase === "use") {
+    const known = await child.blobs.has(Array.from({ length: 10_000 }, (_, i) => digestOf(blobAt(i * 100))));
+    if (known.some((is) => !is)) throw new Error("a blob is missing");
+    const { collectGarbage } = await import("../lib/store/gc.ts");
+    await collectGarbage(child, { dryRun: true });
+  }
+  const seconds = (performance.now() - start) / 1000;
+  await child.close();
+  console.log(JSON.stringify({ seconds, rss: process.resourceUsage().maxRSS * 1024 }));
+}
+
+if (process.argv[1] === import.meta.filename) await inChild(process.argv[2] ?? "", process.argv[3] ?? "");
+
+export const rows: readonly BenchRow[] = [
+  {
+    name: "read-random",
+    work: "random 4 KiB reads of a 1 GiB blob, warm store",
+    peer: "pread of a plain file",
+    reach: 0.3,
+    sense: "throughput",
+    prepare: prepareBlob,
+    ours: randomReads,
+    peers: () => Promise.resolve(randomPreads()),
+    cleanup: removeStore,
+  },
+  {
+    name: "read-stream",
+    work: "sequential read of a 1 GiB blob, verified",
+    peer: "BLAKE3 of bytes in memory, one thread",
+    reach: 0.7,
+    sense: "throughput",
+    prepare: prepareBlob,
+    ours: streamAll,
+    peers: hashAll,
+    cleanup: removeStore,
+  },
+  {
+    name: "second-version",
+    work: "bytes stored for a 500 MB tree, 1 % changed",
+    peer: "the tree",
+    reach: 0.05,
+    sense: "size",
+    prepare: async () => {
+      scratch = mkdtempSync(join(tmpdir(), "tvix-bench-"));
+      store = await openStore(join(scratch, "store"));
+    },
+    ours: secondVersion,
+    peers: () => Promise.resolve(SIZES.reduce((sum, size) => sum + size, 0) / 1e9),
+    cleanup: removeStore,
+  },
+  {
+    name: "million",
+    work: "1 million blobs: peak memory of exists and gc",
+    peer: "500 MB",
+    reach: 1,
+    sense: "size",
+    prepare: () => {
+      scratch = mkdtempSync(join(tmpdir(), "tvix-bench-"));
+      millionBlobs("fill");
+      return Promise.resolve();
+    },
+    ours: () => {
+      const { seconds, rss } = millionBlobs("use");
+      console.error(`1 million blobs: exists and gc in ${seconds.toFixed(1)} s`);
+      return Promise.resolve(rss / 1e9);
+    },
+    peers: () => Promise.resolve(0.5),
+    cleanup: () => Promise.resolve(rmSync(scratch, { recursive: true, force: true })),
+  },
+];
