@@ -1,6 +1,7 @@
 // nixpkgs, bit for bit: paths and files of derivations against the installed Nix.
 //
-// TVIX_NIXPKGS is a checkout; with TVIX_SOAK=1 every attribute that nix-env reports is compared, else 300 of a sample.
+// TVIX_NIXPKGS is a checkout. With TVIX_SOAK=1 every attribute that nix-env reports is compared, and 500 of two other
+// systems; else 300 of a sample.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,23 +42,34 @@ const run = (command: string, args: readonly string[], env: NodeJS.ProcessEnv = 
 /** The version of the installed Nix, which programs can see. */
 const nixVersion = (): string => JSON.parse(run("nix-instantiate", ["--eval", "--json", "-E", "builtins.nixVersion"]));
 
-test.skipIf(NIXPKGS === undefined)(
-  "attributes have the paths that nix-env reports",
-  () => {
+/** Which attributes of which system are compared; without a count, all that nix-env reports. */
+interface Selection {
+  readonly system: string;
+  readonly count?: number;
+  readonly below?: readonly string[];
+}
+
+const selections: readonly Selection[] = SOAK
+  ? [{ system: "x86_64-linux" }, { system: "aarch64-linux", count: 500 }, { system: "x86_64-darwin", count: 500 }]
+  : [{ system: "x86_64-linux", count: 300, below: ["pythonPackages", "xorg", "gnome3", "llvmPackages"] }];
+
+test.skipIf(NIXPKGS === undefined).each(selections)(
+  "attributes have the paths that nix-env reports: $system",
+  ({ system, count, below = [] }) => {
     const config = join(directory, "config.nix");
     writeFileSync(config, "{ allowBroken = true; allowUnfree = true; allowInsecurePredicate = _: true; }");
     const env = { NIXPKGS_CONFIG: config };
-    const answers = join(directory, "answers.txt");
-    const sample = SOAK ? [] : ["-A", "pythonPackages", "-A", "xorg", "-A", "gnome3", "-A", "llvmPackages"];
-    writeFileSync(answers, run("nix-env", ["-f", NIXPKGS ?? "", "-qaP", "--drv-path", "--out-path", ...sample], env));
+    const answers = join(directory, `answers-${system}.txt`);
+    const query = ["-f", NIXPKGS ?? "", "-qaP", "--drv-path", "--out-path", "--argstr", "system", system];
+    const selected = ["--system-filter", "*", ...below.flatMap((attr) => ["-A", attr])];
+    writeFileSync(answers, run("nix-env", [...query, ...selected], env));
     const program = join(import.meta.dirname, "nixpkgs.ts");
     const node = ["--stack-size=3900", "--max-old-space-size=9000", "--import", "tsx", program];
-    const count = SOAK ? [] : ["300"];
-    const text = run(process.execPath, [...node, answers, NIXPKGS ?? "", nixVersion(), ...count], env);
-    const { same, different } = JSON.parse(text) as Comparison;
-    console.warn(`${same} attributes of nixpkgs have Nix's paths, ${different.length} have not`);
+    const args = [answers, NIXPKGS ?? "", nixVersion(), system, ...(count === undefined ? [] : [String(count)])];
+    const { same, different } = JSON.parse(run(process.execPath, [...node, ...args], env)) as Comparison;
+    console.warn(`${same} attributes of nixpkgs for ${system} have Nix's paths, ${different.length} have not`);
     expect(different).toEqual([]);
-    expect(same).toBeGreaterThanOrEqual(SOAK ? 10_000 : 300);
+    expect(same).toBeGreaterThanOrEqual(count ?? 10_000);
   },
   1_800_000,
 );

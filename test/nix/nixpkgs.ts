@@ -1,6 +1,6 @@
 // Comparing whole sets of attributes of nixpkgs with the installed Nix; a program of its own because of its memory:
 //
-//   node --max-old-space-size=9000 --import tsx nixpkgs.ts ANSWERS NIXPKGS VERSION [COUNT]
+//   node --max-old-space-size=9000 --import tsx nixpkgs.ts ANSWERS NIXPKGS VERSION SYSTEM [COUNT]
 //
 // ANSWERS is what `nix-env -qaP --drv-path --out-path` printed. Prints a JSON object: how many attributes have the same
 // paths here, and the others. With COUNT, that many attributes are taken, spread over all.
@@ -14,7 +14,7 @@ import { isList, type Value } from "../../lib/eval/value/value.ts";
 import { forceText } from "../../lib/eval/vm/demand.ts";
 import { openSession } from "../../lib/nix/session.ts";
 
-const [answers = "", nixpkgs = "", nixVersion = "", count = ""] = process.argv.slice(2);
+const [answers = "", nixpkgs = "", nixVersion = "", system = "", count = ""] = process.argv.slice(2);
 
 /** What is printed. */
 export interface Comparison {
@@ -44,7 +44,7 @@ function compare(): Comparison {
     backend: nodeBackend(),
     settings: { system: "x86_64-linux", nixVersion },
   });
-  const root = autoCall(evaluator.evaluateFile(nixpkgs), new Map());
+  const root = autoCall(evaluator.evaluateFile(nixpkgs), new Map([["system", system]]));
   const lines = readFileSync(answers, "utf8").trim().split("\n");
   const step = count === "" ? 1 : lines.length / Number(count);
   const different: { attr: string; expected: string; found: string }[] = [];
