@@ -4,6 +4,7 @@ import { Evaluator, type EvaluatorOptions } from "../eval/evaluator.ts";
 import type { EvalIO } from "../eval/io.ts";
 import { storeBuiltins } from "./builtins/paths.ts";
 import { derivationBuiltins } from "./builtins/derivation.ts";
+import { importBuiltin } from "./builtins/import.ts";
 import { FETCHURL_SOURCE } from "./core-files.ts";
 import type { KnownPaths } from "./known-paths.ts";
 import type { StoreReader } from "./store-reader.ts";
@@ -37,7 +38,7 @@ export function openSession(options: SessionOptions): Session {
     ...rest,
     io: world.io,
     store: world,
-    builtins: [...derivationBuiltins(world.known), ...storeBuiltins(world), ...(builtins ?? [])],
+    builtins: [...derivationBuiltins(world.known), ...storeBuiltins(world), importBuiltin(world), ...(builtins ?? [])],
   });
   return { evaluator, world, known: world.known };
 }

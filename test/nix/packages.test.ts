@@ -122,6 +122,15 @@ describe("writing", () => {
     expect(read(make(user))).toBe(evaluate(make(`(import ${PACKAGES} { }).closures.drvPath`)));
   });
 
+  test("lets a .drv file be imported as the derivation it is", async () => {
+    const drv = evaluate(`(import ${PACKAGES} { }).structured.drvPath`) as string;
+    const made = (text: string) =>
+      evaluate(
+        `let d = (${text}).out; in { inherit (d) drvPath outPath outputName type; doc = d.doc.outPath; n = builtins.length d.all; u = (derivation { name = "u"; system = "s"; builder = "\${d.doc}"; c = d.drvPath; }).drvPath; }`,
+      );
+    expect(plain(made(`import ${drv}`))).toEqual(plain(made(`(import ${PACKAGES} { }).structured`)));
+  });
+
   test("notices a source that changed in between", async () => {
     const io = fileSystemIO();
     let changed = false;
