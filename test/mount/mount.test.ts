@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, openSync, readSync, closeSync, readdirSync, writeFileSync, writeSync, cpSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -271,6 +272,26 @@ describe.runIf(hindrance === undefined)("mounting", () => {
     const castore = { blobs: new MemoryBlobService(), directories: new MemoryDirectoryService() };
     const roots = { type: "symlink", target: Uint8Array.of(120) } as const;
     await expect(mountFuse({ castore, roots, mountpoint: base })).rejects.toMatchObject({ code: "ERR_MOUNT_ROOT" });
+  });
+
+  test("ends with a signal, after which nothing is mounted", async () => {
+    const { directory, name } = await makeStore();
+    const mountpoint = fresh();
+    mkdirSync(mountpoint);
+    const args = ["--import", "tsx", "lib/cli/tvix-mount.ts", "--store", directory, mountpoint];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    try {
+      const [said] = (await once(child.stderr, "data")) as [Uint8Array];
+      expect(String(said)).toContain(`mounted on ${mountpoint}`);
+      expect((await sh('cat "$1/hello"', join(mountpoint, name))).stdout).toBe("Hello World!");
+      const ended = once(child, "exit");
+      child.kill("SIGTERM");
+      expect(await ended).toEqual([0, null]);
+      expect(isMounted(mountpoint)).toBe(false);
+    } finally {
+      spawnSync("umount", ["-l", mountpoint], { stdio: "ignore" });
+      child.kill("SIGKILL");
+    }
   });
 
   test("works from the command line, in the background too", async () => {
