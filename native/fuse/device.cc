@@ -87,7 +87,7 @@ Failure Device::mount(const std::string& mountpoint, bool allow_other) {
     fuse_session_destroy(session_);
     session_ = nullptr;
     return {"ERR_MOUNT_FAILED",
-            "cannot mount on " + quoted(mountpoint) + ": " + (why.empty() ? "no reason given" : why)};
+            "cannot mount on " + quoted(mountpoint) + ": " + (why.empty() ? "fusermount3 refused" : why)};
   }
   mountpoint_ = mountpoint;
   device_ = device_at(mountpoint);
