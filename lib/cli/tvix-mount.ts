@@ -134,6 +134,8 @@ async function startDaemon(): Promise<void> {
 }
 
 async function main(argv: readonly string[]): Promise<number> {
+  // `tvix-mount --help | head`: whoever reads has had enough, which is no failure.
+  process.stdout.on("error", () => {});
   try {
     await program().parseAsync([...argv], { from: "user" });
     return Number(process.exitCode ?? EXIT.ok);
