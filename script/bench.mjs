@@ -1,0 +1,26 @@
+// Bundles bench/ and runs it: `npm run bench -- [NAME…] [--json] [--samples N]`. A loader that compiles while the
+// process runs would halve what some rows measure.
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const file = join(root, "build/bench/main.mjs");
+await build({
+  entryPoints: [join(root, "bench/main.ts")],
+  outfile: file,
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  format: "esm",
+  packages: "external",
+  // Sources find the package's root by where they are.
+  define: {
+    "import.meta.dirname": JSON.stringify(join(root, "bench")),
+    "import.meta.url": JSON.stringify(pathToFileURL(join(root, "dist/bench/main.js")).href),
+  },
+  logLevel: "warning",
+});
+const { status } = spawnSync(process.execPath, [file, ...process.argv.slice(2)], { stdio: "inherit", cwd: root });
+process.exitCode = status ?? 1;
