@@ -16,7 +16,8 @@ export function build(): Command {
     .option("--xml", "print XML")
     .option("--no-location", "with --xml: leave out positions")
     .option("--raw", "print a string as it is")
-    .option("--parse", "print the syntax tree instead of evaluating");
+    .option("--parse", "print the syntax tree instead of evaluating")
+    .option("--dump-ir", "print the intermediate form instead of evaluating");
   return addWorldFlags(command)
     .addHelpText(
       "after",

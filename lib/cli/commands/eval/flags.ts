@@ -16,6 +16,9 @@ export interface WorldFlags {
   /** False with `--no-cache`. */
   readonly cache: boolean;
   readonly store?: string;
+  readonly stats?: boolean;
+  readonly traceIo?: boolean;
+  readonly profile?: string;
 }
 
 /** Adds the flags of {@link WorldFlags} to a command. */
@@ -32,7 +35,10 @@ export function addWorldFlags(command: Command): Command {
     .option("--trace-verbose", "show what builtins.traceVerbose says")
     .option("--show-trace", "show how an error was reached")
     .option("--no-cache", "neither read nor write compiled code")
-    .option("--store <address>", "which store");
+    .option("--store <address>", "which store")
+    .option("--stats", "print counts to standard error when done, as JSON")
+    .option("--trace-io", "print each question to files and environment, with its answer, to standard error")
+    .option("--profile <file>", "write a CPU profile by Nix function, which speedscope opens");
 }
 
 /** For flags that may be given several times. */

@@ -6,16 +6,18 @@ import { valueToJson } from "../../../eval/builtins/json.ts";
 import { valueToXml } from "../../../eval/builtins/xml.ts";
 import type { Evaluator } from "../../../eval/evaluator.ts";
 import { fileSystemIO } from "../../../eval/io/files.ts";
+import { isDeepThread, runDeep } from "../../../eval/node.ts";
 import { Source } from "../../../eval/source.ts";
 import { parse } from "../../../eval/syntax/parser.ts";
 import { ContextBuilder } from "../../../eval/value/string.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { coerceToString, WEAK_COPY } from "../../../eval/vm/coerce.ts";
 import { forceDeep, printValue } from "../../../eval/vm/print.ts";
+import { entry } from "../../entry.ts";
 import { print } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
 import { showDiagnostic } from "./report.ts";
-import { evaluateSubject, readSubjects, type Subject, withWorld } from "./world.ts";
+import { evaluateSubject, isTooDeep, readSubjects, type Subject, withWorld } from "./world.ts";
 
 /** Flags of `tvix eval`. */
 export interface EvalFlags extends WorldFlags {
@@ -26,18 +28,27 @@ export interface EvalFlags extends WorldFlags {
   readonly location: boolean;
   readonly raw?: boolean;
   readonly parse?: boolean;
+  readonly dumpIr?: boolean;
 }
 
 /** Evaluates each argument and prints one value per attribute path. */
 export async function run(args: readonly string[], flags: EvalFlags): Promise<void> {
   const subjects = readSubjects(args, flags);
-  if (flags.parse) {
-    for (const subject of subjects) await printTree(subject, flags);
-    return;
-  }
+  if (flags.parse) return await printTrees(subjects, flags);
   await withWorld(flags, async ({ session, given }) => {
+    if (flags.dumpIr) return await printPrograms(subjects, session.evaluator);
     for (const subject of subjects) await printSubject(subject, given, session.evaluator, flags);
   });
+}
+
+/** Prints syntax trees; a text nested too deeply for this thread's stack is read again in one with more. */
+async function printTrees(subjects: readonly Subject[], flags: EvalFlags): Promise<void> {
+  try {
+    for (const subject of subjects) await printTree(subject, flags);
+  } catch (error) {
+    if (!isTooDeep(error) || isDeepThread()) throw error;
+    process.exitCode = await runDeep(entry(), process.argv.slice(2));
+  }
 }
 
 async function printSubject(
@@ -56,13 +67,21 @@ async function printSubject(
 }
 
 async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
-  const source =
-    "source" in subject ? subject.source : Source.file(subject.path, fileSystemIO().readFile(subject.path));
+  const source = sourceOf(subject);
   const { expr, warnings } = parse(source, { pipeOperators: flags.pipeOperators === true });
   for (const warning of warnings) showDiagnostic(warning, false);
   const { printExpr } = await import("../../../eval/syntax/printer.ts");
   const home = bytesToLatin1(encodeUtf8(homedir()));
   await print(latin1ToBytes(`${printExpr(expr, { directory: source.directory, home })}\n`));
+}
+
+async function printPrograms(subjects: readonly Subject[], evaluator: Evaluator): Promise<void> {
+  const { printIr } = await import("../../../eval/ir/print.ts");
+  for (const subject of subjects) await print(latin1ToBytes(`${printIr(evaluator.compile(sourceOf(subject)))}\n`));
+}
+
+function sourceOf(subject: Subject): Source {
+  return "source" in subject ? subject.source : Source.file(subject.path, fileSystemIO().readFile(subject.path));
 }
 
 /** The value as text of one char per byte, with the line break that ends it. */

@@ -1,15 +1,16 @@
 // What `tvix eval` and its relatives share: their flags, sources from the command line, and a session for this machine.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { TvixError } from "../../../base/error.ts";
 import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../../base/text.ts";
 import { findAlongPath } from "../../../eval/attr-path.ts";
 import type { Diagnostic } from "../../../eval/diagnostic.ts";
-import { EvalError } from "../../../eval/error.ts";
 import type { Evaluator } from "../../../eval/evaluator.ts";
 import { fileSystemIO } from "../../../eval/io/files.ts";
-import { isDeepThread, nodeBackend, runDeep } from "../../../eval/node.ts";
+import { type IoRecord, recordingIO } from "../../../eval/io/recording.ts";
+import { isDeepThread, nodeBackend, runDeep, startProfile } from "../../../eval/node.ts";
+import { statsObserver } from "../../../eval/observer.ts";
 import { Source } from "../../../eval/source.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { canonicalPath } from "../../../eval/vm/path-text.ts";
@@ -42,6 +43,8 @@ export async function withWorld(
   work: (world: OpenWorld) => Promise<void>,
   store?: Store,
 ): Promise<void> {
+  const stats = flags.stats ? statsObserver() : undefined;
+  const profiling = flags.profile === undefined ? undefined : startProfile();
   const backend = nodeBackend(flags.cache ? { cacheDirectory: cacheDirectory() } : {});
   const opened = store === undefined ? await openExistingStore(flags) : undefined;
   try {
@@ -49,18 +52,38 @@ export async function withWorld(
     const session = openSession({
       ...sessionOptions(flags),
       backend,
+      ...(stats === undefined ? {} : { observer: stats.observer }),
       ...(reader === undefined ? {} : { reader }),
       writable: store !== undefined,
     });
     await work({ session, given: readArguments(flags, session.evaluator) });
   } catch (error) {
-    if (!(error instanceof EvalError) || error.code !== "ERR_EVAL_STACK_OVERFLOW" || isDeepThread()) throw error;
+    if (!isTooDeep(error) || isDeepThread()) throw error;
     await opened?.close();
     process.exitCode = await runDeep(entry(), process.argv.slice(2));
   } finally {
     await opened?.close();
+    if (profiling !== undefined) writeFileSync(flags.profile as string, profiling.stop());
+    if (stats !== undefined) process.stderr.write(`${JSON.stringify(stats.stats())}\n`);
   }
   backend.flush();
+}
+
+/** Whether a thread with more stack may do what failed: calls nested too deeply, or an expression. */
+export function isTooDeep(error: unknown): boolean {
+  if (!(error instanceof TvixError)) return false;
+  return error.code === "ERR_EVAL_STACK_OVERFLOW" || error.code === "ERR_PARSE_TOO_DEEP";
+}
+
+/** Prints a question that evaluation asks of the outside, and how long the answer is or what went wrong. */
+function traceIo({ operation, subject, answer }: IoRecord): void {
+  const found = "error" in answer ? `error: ${answer.error}` : summary(answer.value);
+  process.stderr.write(latin1ToBytes(`${operation} ${subject}: ${found}\n`));
+}
+
+function summary(value: unknown): string {
+  if (typeof value === "string" && value.length > 80) return `${value.length} bytes`;
+  return value instanceof Map ? `${value.size} entries` : String(value);
 }
 
 /** The store that evaluation may read: that of the flag, or the default one if it exists. */
@@ -99,7 +122,8 @@ export function readSubjects(args: readonly string[], flags: WorldFlags): Subjec
 }
 
 function sessionOptions(flags: WorldFlags): SessionOptions {
-  const io = fileSystemIO();
+  const host = fileSystemIO();
+  const io = flags.traceIo ? recordingIO(host, traceIo) : host;
   const pure = flags.pure === true;
   const fromEnvironment = pure ? "" : (io.variable("NIX_PATH") ?? "");
   const includes = (flags.include ?? []).map((text) => parseSearchPathEntry(bytesToLatin1(encodeUtf8(text))));

@@ -1,0 +1,63 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { tvix } from "./tvix.ts";
+
+let scratch: string;
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), "tvix-eval-"));
+  writeFileSync(join(scratch, "default.nix"), '{ a ? 1, b }: { x = a + b; y.z = "s"; }');
+});
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** Runs `tvix eval` in the scratch folder, without a cache of compiled units. */
+const evaluate = (...args: string[]) => tvix(["eval", "--no-cache", ...args], { cwd: scratch });
+
+describe("tvix eval", () => {
+  test("expressions, files, attributes and arguments", () => {
+    expect(evaluate("-E", "1 + 2", "[ 1 ]").stdout).toBe("3\n[ 1 ]\n");
+    expect(evaluate("--arg", "b", "2", "-A", "x", "-A", "y").stdout).toBe('3\n{ z = "s"; }\n');
+    expect(evaluate("--strict", "--argstr", "b", "2", "--arg", "a", '"1"').stdout).toBe(
+      '{ x = "12"; y = { z = "s"; }; }\n',
+    );
+    expect(tvix(["eval", "-"], { input: new TextEncoder().encode("1 + 1") }).stdout).toBe("2\n");
+  });
+
+  test("every form of output", () => {
+    expect(evaluate("--raw", "-E", '"é"').stdout).toBe("é");
+    expect(evaluate("--json", "-E", "{ a = [ 1 null 1.5 ]; }").stdout).toBe('{"a":[1,null,1.5]}\n');
+    expect(evaluate("--xml", "--strict", "--no-location", "-E", "[ 1 ]").stdout).toContain('<int value="1" />');
+    expect(evaluate("--parse", "-E", "1+ 2").stdout).toBe("(1 + 2)\n");
+    expect(evaluate("--dump-ir", "-E", "x: x + 1").stdout).toContain("lambda");
+  });
+
+  test("errors show the place, what may have been meant, and exit with 1", () => {
+    const missing = evaluate("-E", "{ foo = 1; }.fo");
+    expect(missing.status).toBe(1);
+    expect(missing.stderr).toContain("attribute 'fo' missing");
+    expect(missing.stderr).toContain("did you mean 'foo'?");
+    expect(evaluate("-E", "1 +").status).toBe(1);
+    expect(evaluate("-E").stderr).toContain("ERR_CLI_USAGE");
+  });
+
+  test("deep recursion finds more stack, endless recursion an error", () => {
+    const deep = (n: number) => `let f = n: if n == 0 then 0 else 1 + f (n - 1); in f ${n}`;
+    expect(evaluate("-E", deep(100_000)).stdout).toBe("100000\n");
+    const endless = evaluate("-E", "let f = n: 1 + f n; in f 0");
+    expect(endless.status).toBe(1);
+    expect(endless.stderr).toContain("stack overflow");
+    const nested = join(scratch, "nested.nix");
+    writeFileSync(nested, `${"(".repeat(20_000)}1${")".repeat(20_000)}`);
+    expect(evaluate("--parse", nested).stdout).toBe("1\n");
+  });
+
+  test("what it did can be seen", () => {
+    expect(JSON.parse(evaluate("--stats", "-E", "1").stderr)).toMatchObject({ units: 1 });
+    expect(evaluate("--trace-io", "--arg", "b", "1", "-A", "x").stderr).toContain(`readFile ${scratch}/default.nix`);
+    const profile = join(scratch, "profile.cpuprofile");
+    const fib = "let f = n: if n < 2 then n else f (n - 1) + f (n - 2); in f 20";
+    expect(evaluate("--profile", profile, "-E", fib).stdout).toBe("6765\n");
+    expect(JSON.parse(readFileSync(profile, "utf8"))).toHaveProperty("nodes");
+  });
+});
