@@ -5,6 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import { isMainThread, Worker } from "node:worker_threads";
 import { unitDirectory } from "./io/unit-directory.ts";
 import { nodeScriptHost } from "./vm/script-host.ts";
+import { STACK_LIMIT } from "./vm/script-trace.ts";
 import { type TieredBackend, tieredBackend } from "./vm/tier.ts";
 
 export { fileSystemIO } from "./io/files.ts";
@@ -25,6 +26,8 @@ export function tuneEngine(): readonly string[] {
   const major = Number(process.versions.node.split(".")[0]);
   tuned = major === 20 ? ["--interrupt-budget=540672"] : [];
   for (const flag of tuned) setFlagsFromString(flag);
+  // Traces of Nix code are read out of JavaScript's, in which the runtime's own frames stand between.
+  Error.stackTraceLimit = Math.max(Error.stackTraceLimit, STACK_LIMIT);
   return tuned;
 }
 

@@ -1,6 +1,5 @@
 // The JavaScript back end, second half: binds emitted text to an evaluator and runs it.
 
-import type { Program } from "../ir/program.ts";
 import { type AttrPosition, Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
 import { type FormalInfo, Lambda, type LambdaInfo } from "../value/function.ts";
 import { NixFloat } from "../value/number.ts";
@@ -10,17 +9,11 @@ import { force, peek, Thunk } from "../value/thunk.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { call1, call2, callMany } from "./call.ts";
 import { addValues, appendToPath, interpolate } from "./coerce.ts";
-import { type Emitted, type EmittedTables, emitProgram, type InfoEntry } from "./emit.ts";
+import { type Emitted, type EmittedTables, type InfoEntry } from "./emit.ts";
 import { equalValues } from "./equal.ts";
 import * as operate from "./operate.ts";
 import { registerScript } from "./script-trace.ts";
 import type { Unit } from "./unit.ts";
-
-/** Compiles emitted text, which is one expression, and answers its value. */
-export interface ScriptHost {
-  /** `file` names the script in stack traces. */
-  evaluate(text: string, file: string): unknown;
-}
 
 type DynamicPositions = (taken: readonly number[]) => Positions;
 
@@ -151,11 +144,4 @@ let scripts = 0;
 /** A name for a script that no other script of the process has. */
 export function scriptName(unit: Unit): string {
   return `nix:${++scripts}:${unit.source.name}`;
-}
-
-/** Compiles a program with a host, without any cache. */
-export function compileJavascript(program: Program, unit: Unit, host: ScriptHost): () => Whnf {
-  const emitted = emitProgram(program.root);
-  const file = scriptName(unit);
-  return linkEmitted(emitted, host.evaluate(emitted.text, file), file, unit);
 }
