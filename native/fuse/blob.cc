@@ -114,8 +114,10 @@ bool Blob::verify(size_t index, const uint8_t* bytes, std::string& problem) {
 
 bool Blob::fail(size_t index, const std::string& why, std::string& problem) {
   const Chunk& chunk = chunks_[index];
-  states_[index].store(kBad, std::memory_order_release);
+  // Another thread may have met the same damage at the same moment: one of them reports it.
+  const bool known = states_[index].exchange(kBad, std::memory_order_acq_rel) == kBad;
   failed_at_.store(now(), std::memory_order_relaxed);
+  if (known) return false;
   problem = "chunk " + digest_text(chunk.digest) + " in " + quoted(packs_[chunk.pack]->path()) + " at offset " +
             std::to_string(chunk.offset) + " " + why;
   return false;
