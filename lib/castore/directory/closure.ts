@@ -224,3 +224,16 @@ export function leavesFirst(closure: readonly Directory[], root: Digest): Direct
   }
   return out;
 }
+
+/** Puts a closure at once, after checking that its directories come leaves first; answers the root's digest. */
+export async function putLeavesFirst(
+  service: { put(directories: readonly Directory[]): Promise<Digest[]> },
+  directories: Iterable<Directory> | AsyncIterable<Directory>,
+): Promise<Digest> {
+  const order = new LeavesToRoot("either");
+  const fresh: Directory[] = [];
+  for await (const directory of directories) if (order.add(directory)) fresh.push(directory);
+  const root = order.finish();
+  await service.put(fresh);
+  return root.digest();
+}

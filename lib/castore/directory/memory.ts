@@ -1,7 +1,7 @@
 // Directories in memory: for tests, for evaluation without a store, and as the plainest statement of the contract.
 import { type Digest, digestKey } from "../digest.ts";
 import { Directory } from "../directory.ts";
-import { LeavesToRoot, walkClosure } from "./closure.ts";
+import { putLeavesFirst, walkClosure } from "./closure.ts";
 import type { DirectoryService } from "./service.ts";
 
 /** Directories in this process's memory; durable for as long as the process is. */
@@ -29,11 +29,6 @@ export class MemoryDirectoryService implements DirectoryService {
   }
 
   async putClosure(directories: Iterable<Directory> | AsyncIterable<Directory>): Promise<Digest> {
-    const order = new LeavesToRoot("either");
-    const fresh: Directory[] = [];
-    for await (const directory of directories) if (order.add(directory)) fresh.push(directory);
-    const root = order.finish();
-    await this.put(fresh);
-    return root.digest();
+    return await putLeavesFirst(this, directories);
   }
 }

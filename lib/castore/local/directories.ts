@@ -2,7 +2,7 @@
 import { corrupt } from "../blob/range.ts";
 import { type Digest, digestOf } from "../digest.ts";
 import { Directory } from "../directory.ts";
-import { LeavesToRoot, walkClosure } from "../directory/closure.ts";
+import { putLeavesFirst, walkClosure } from "../directory/closure.ts";
 import type { DirectoryService } from "../directory/service.ts";
 import { equalBytes } from "../../base/bytes.ts";
 import type { LocalIndex } from "./index.ts";
@@ -49,11 +49,6 @@ export class LocalDirectoryService implements DirectoryService {
   }
 
   async putClosure(directories: Iterable<Directory> | AsyncIterable<Directory>): Promise<Digest> {
-    const order = new LeavesToRoot("either");
-    const fresh: Directory[] = [];
-    for await (const directory of directories) if (order.add(directory)) fresh.push(directory);
-    const root = order.finish();
-    await this.put(fresh);
-    return root.digest();
+    return await putLeavesFirst(this, directories);
   }
 }
