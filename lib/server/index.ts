@@ -1,0 +1,2 @@
+// What `tvix/server` exports.
+export { listen, type ListenAddress, type Listening, parseListen } from "./listen.ts";
