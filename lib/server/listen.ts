@@ -8,7 +8,7 @@
 //   /path  unix:/path  a unix socket; one that nobody listens on any more is replaced
 //   systemd[:NAME]     the sockets passed by systemd (LISTEN_FDS), or those called NAME
 import { lstatSync, unlinkSync } from "node:fs";
-import { connect, type AddressInfo, type ListenOptions, type Server, type Socket } from "node:net";
+import { connect, type ListenOptions, type Server, type Socket } from "node:net";
 import { resolve } from "node:path";
 import { TvixError } from "../base/error.ts";
 
@@ -137,7 +137,7 @@ async function removeStale(path: string): Promise<void> {
 
 function shown(server: Server, place: Open["place"]): string {
   if (place.path !== undefined) return place.path;
-  const address = server.address() as AddressInfo | string | null;
+  const address = server.address();
   if (typeof address === "string") return address;
   if (address === null) return `fd:${place.fd}`;
   return address.family === "IPv6" ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
