@@ -5,7 +5,7 @@
 // mixed with those of another.
 
 import { BUILTIN_CONSTANTS, BUILTIN_FAMILIES, GLOBAL_NAMES } from "./builtins/index.ts";
-import { type BuiltinConstant, type BuiltinTable, define } from "./builtins/define.ts";
+import type { BuiltinConstant, BuiltinTable } from "./builtins/define.ts";
 import { lower, UndefinedVariable } from "./compile/lower.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { type ErrorPlace, EvalError } from "./error.ts";
@@ -74,10 +74,6 @@ const PRELUDE: Readonly<Record<string, string>> = { derivation: DERIVATION_SOURC
 const CORE_DIRECTORY = "/__corepkgs__";
 const SYMLINK_LIMIT = 100;
 
-const NO_DERIVATIONS = define("derivationStrict", "!", "Makes a derivation; this evaluator has no store.", () => {
-  throw new EvalError("ERR_EVAL_STORE", "cannot make a derivation: this evaluator has no store");
-});
-
 /** The back end that needs nothing: closures. */
 export const CLOSURE_BACKEND: Backend = {
   load: (unit, program) => compileClosures(program().root, unit),
@@ -145,7 +141,6 @@ export class Evaluator implements Runtime {
     for (const [name, text] of Object.entries({ ...PRELUDE, ...this.options.prelude })) {
       set.set(symbol(name), new Thunk(() => this.run(Source.string(text), "expression"), null));
     }
-    if (!set.has(symbol("derivationStrict"))) set.set(symbol("derivationStrict"), new PrimOp(NO_DERIVATIONS, this));
     const names = [...set.keys()].map(symbolName);
     const self = new Thunk(() => this.builtins, null);
     set.set(symbol("builtins"), self);

@@ -1,4 +1,4 @@
-// All built-in functions of the language that need no store and no network, and which of them are global names.
+// All built-in functions of the language, and which of them are global names.
 
 import { ATTRS_BUILTINS } from "./attrs.ts";
 import { CONTEXT_BUILTINS } from "./context.ts";
@@ -9,6 +9,7 @@ import { JSON_BUILTINS } from "./json.ts";
 import { LIST_BUILTINS } from "./lists.ts";
 import { NUMBER_BUILTINS } from "./numbers.ts";
 import { CONSTANTS, PATH_BUILTINS } from "./paths.ts";
+import { PROVIDED_BUILTINS } from "./provided.ts";
 import { REGEX_BUILTINS } from "./regex.ts";
 import { STRING_BUILTINS } from "./strings.ts";
 import { TOML_BUILTINS } from "./toml.ts";
@@ -26,6 +27,7 @@ export const BUILTIN_FAMILIES: readonly BuiltinTable[] = [
   LIST_BUILTINS,
   NUMBER_BUILTINS,
   PATH_BUILTINS,
+  PROVIDED_BUILTINS,
   REGEX_BUILTINS,
   STRING_BUILTINS,
   TOML_BUILTINS,

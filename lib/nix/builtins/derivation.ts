@@ -55,7 +55,7 @@ export function derivationBuiltins(known: KnownPaths): readonly Builtin[] {
 function derivationStrict(rt: Runtime, known: KnownPaths, attrs: Attrs): Whnf {
   const nameValue = attrs.get(NAME);
   if (nameValue === undefined) {
-    throw new EvalError("ERR_EVAL_DERIVATION", "required attribute 'name' missing");
+    throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", "required attribute 'name' missing");
   }
   const name = forcePlainString(nameValue, "the `name` attribute passed to builtins.derivationStrict");
   try {
@@ -78,8 +78,8 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
       `{${entries.map(([key, text]) => `${valueToJson(rt, key, draft.context)}:${text}`).join(",")}}`,
     );
   }
-  if (draft.builder === "") throw new EvalError("ERR_EVAL_DERIVATION", "required attribute 'builder' missing");
-  if (draft.system === "") throw new EvalError("ERR_EVAL_DERIVATION", "required attribute 'system' missing");
+  if (draft.builder === "") throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", "required attribute 'builder' missing");
+  if (draft.system === "") throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", "required attribute 'system' missing");
   const outputs = new Map<string, DerivationOutput>();
   if (draft.outputHash === undefined) {
     for (const output of draft.outputs) {

@@ -42,7 +42,7 @@ function addPath(rt: Runtime, world: World, request: PathRequest): ContextString
           return taken;
         };
   if (!request.recursive && rt.io.fileType(path) !== "regular") {
-    throw new EvalError("ERR_EVAL_STORE", `'${path}' is not a regular file, and a flat store object must be one`);
+    throw new EvalError("ERR_EVAL_IO", `'${path}' is not a regular file, and a flat store object must be one`);
   }
   const digest = request.recursive ? hashTree(rt.io, path, "sha256", accept) : hashFlat(rt.io, path);
   if (request.expected !== undefined && !equalBytes(digest, request.expected.digest)) {
