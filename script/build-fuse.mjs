@@ -30,10 +30,13 @@ const settings = { target_defaults: { default_configuration: "Release", configur
 writeFileSync(join(include, "common.gypi"), JSON.stringify(settings));
 
 // `configure` and `build`, not `rebuild`, which would empty build/ and with it the core addon's.
+// An npm that was told of a nodedir tells node-gyp, which would heed it besides --nodedir.
+const { npm_config_nodedir: _, ...env } = process.env;
 const gyp = join(dirname(require.resolve("node-gyp/package.json")), "bin/node-gyp.js");
 for (const step of ["configure", "build"]) {
   const ran = spawnSync(process.execPath, [gyp, step, "--nodedir", nodedir, "--loglevel", "error"], {
     cwd: root,
+    env,
     stdio: "inherit",
   });
   if (ran.status !== 0) process.exit(ran.status ?? 1);
