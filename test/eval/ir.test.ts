@@ -73,3 +73,20 @@ test("the text shows one instruction per line", () => {
     ].join("\n"),
   );
 });
+
+test.each([
+  ["x: x", true],
+  ["x: 1", true],
+  ["x: y: throw x", true],
+  ["x: { a = x; b = [ x 2 ]; c = toString x; }", true],
+  ["x: x + 1", false],
+  ["x: x.a", false],
+  ["x: throw x", false],
+  ["{ x }: x", false],
+  ["x: [ (f x) (f x) (f x) ]", false],
+  ["x: outer", false],
+])("calling %s at once instead of later: %s", (text, immediate) => {
+  const { body } = compile(`let outer = throw "no"; f = a: a; in ${text}`).root;
+  const lambda = body.op === "let" ? body.body : body;
+  expect(lambda.op === "lambda" && lambda.fn.immediate).toBe(immediate);
+});

@@ -2,6 +2,7 @@
 
 import { EvalError } from "../error.ts";
 import { attrsFromPairs } from "../value/attrs.ts";
+import { newList } from "../value/list.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
 import { force } from "../value/thunk.ts";
 import type { List, Value, Whnf } from "../value/value.ts";
@@ -38,8 +39,8 @@ function map(f: Value, list: Value): Whnf {
   const items = forceList(list, "the second argument passed to builtins.map");
   if (items.length === 0) return items;
   const callee = forceFunction(f, "the first argument passed to builtins.map");
-  const out: Value[] = [];
-  for (let i = 0; i < items.length; i++) out.push(delayCall(callee, items[i] as Value));
+  const out = newList(items.length);
+  for (let i = 0; i < items.length; i++) out[i] = delayCall(callee, items[i] as Value);
   return out;
 }
 
@@ -90,10 +91,9 @@ function fold(f: Value, start: Value, list: Value): Whnf {
 
 function generate(f: Value, count: Value): Whnf {
   const length = forceSmallInt(count, "the second argument passed to builtins.genList");
-  if (length < 0 || length > 2 ** 32) throw new EvalError("ERR_EVAL_ARGUMENT", `cannot create list of size ${length}`);
+  const out = newList(length);
   const callee = forceFunction(f, "the first argument passed to builtins.genList");
-  const out: Value[] = [];
-  for (let i = 0; i < length; i++) out.push(delayCall(callee, i));
+  for (let i = 0; i < length; i++) out[i] = delayCall(callee, i);
   return out;
 }
 

@@ -447,6 +447,7 @@ class Lowering {
     } else {
       opened.fn.body = this.strict(nested, opened, inner);
     }
+    opened.fn.immediate = !this.options.exact && isImmediateCall(opened.fn);
     return { op: "lambda", fn: opened.fn };
   }
 
@@ -508,6 +509,7 @@ function openFn(kind: Fn["kind"], name: string, at: number, outer: OpenFn | null
     ellipsis: false,
     param: "",
     inner: undefined,
+    immediate: false,
     body: NO_BODY,
   };
   return { fn, outer, depth: outer === null ? 0 : outer.depth + 1 };
@@ -527,9 +529,34 @@ function openLambda(expr: LambdaExpr, name: string, outer: OpenFn): OpenFn {
     ellipsis: expr.formals?.ellipsis ?? false,
     param: expr.param ?? "",
     inner: both ? { param: nested.param ?? "", at: nested.start } : undefined,
+    immediate: false,
     body: NO_BODY,
   };
   return { fn, outer, depth: outer.depth + 1 };
+}
+
+/** Whether calling the lambda with a value at hand cannot fail and makes no more than a few objects. */
+function isImmediateCall({ arity, formals, body }: Fn): boolean {
+  if (formals !== undefined) return false;
+  if (arity === 2) return true;
+  switch (body.op) {
+    case "const":
+    case "lambda":
+      return true;
+    case "force":
+      return body.of.op === "local" && body.of.place.up === 0 && body.of.place.slot === 0;
+    case "list":
+      return areCheap(body.items);
+    case "attrs":
+      return body.dynamics.length === 0 && areCheap(body.values);
+    default:
+      return false;
+  }
+}
+
+/** Whether making the items costs little compared to a thunk. */
+function areCheap(items: readonly Node[]): boolean {
+  return items.length <= IMMEDIATE_ITEMS && items.filter((item) => item.op === "thunk").length <= IMMEDIATE_THUNKS;
 }
 
 function place(variable: Variable, from: OpenFn): Node {

@@ -55,6 +55,8 @@ export interface Fn {
   readonly param: string;
   /** For arity 2: the inner parameter and lambda offset. */
   inner: { readonly param: string; readonly at: number } | undefined;
+  /** Lambdas: whether a call with an argument that is no thunk cannot fail and costs hardly more than delaying it. */
+  immediate: boolean;
   body: Node;
 }
 

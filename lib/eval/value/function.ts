@@ -25,6 +25,8 @@ export interface LambdaInfo {
   readonly ellipsis: boolean;
   /** Offset in the source. */
   readonly offset: number;
+  /** Whether a call with an argument that is no thunk cannot fail and costs hardly more than delaying it. */
+  readonly immediate: boolean;
   /** Turns offsets into positions. */
   position(offset: number): AttrPosition | null;
 }

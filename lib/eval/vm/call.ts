@@ -75,9 +75,11 @@ function runDelayed(argument: Value, f: Value): Whnf {
   return call1(f, argument);
 }
 
-/** The application of `f` to `argument`, to be made when it is needed. */
-export function delayCall(f: Value, argument: Value): Thunk {
-  return f instanceof Lambda ? new Thunk(f.code, argument, f.env) : new Thunk(runDelayed, argument, f);
+/** The application of `f` to `argument`, to be made when it is needed unless it is as good as made. */
+export function delayCall(f: Value, argument: Value): Value {
+  if (!(f instanceof Lambda)) return new Thunk(runDelayed, argument, f);
+  if (f.info.immediate && !(argument instanceof Thunk)) return f.code(argument, f.env);
+  return new Thunk(f.code, argument, f.env);
 }
 
 interface DelayedCall2 {

@@ -21,6 +21,7 @@ export interface InfoEntry {
   readonly param: string;
   readonly formals: readonly (readonly [name: number, hasDefault: 0 | 1, at: number])[] | null;
   readonly ellipsis: boolean;
+  readonly immediate: boolean;
   readonly at: number;
 }
 
@@ -165,13 +166,13 @@ class Emitter {
     const id = this.id(fn);
     const params = fn.arity === 2 ? 2 : 1;
     const level = openLevel(fn, outer, params);
-    const info = this.info(fn.name, fn.param, fn.formals ?? null, fn.ellipsis, fn.at);
+    const info = this.info(fn.name, fn.param, fn.formals ?? null, fn.ellipsis, fn.immediate, fn.at);
     const prologue = fn.formals === undefined ? "" : this.pattern(fn, fn.formals, level, info);
     const body = prologue + this.tail(fn.body, level);
     const env = envOf(outer);
     if (fn.arity === 2) {
       const inner = fn.inner as { param: string; at: number };
-      const innerInfo = this.info(fn.name, inner.param, null, false, inner.at);
+      const innerInfo = this.info(fn.name, inner.param, null, false, false, inner.at);
       this.functions.push(`function l${id}(v0,v1,e){${declarations(level, 2)}${body}}`);
       this.functions.push(`function b${id}(v1,p){return l${id}(p[1],v1,p[0])}`);
       this.functions.push(`function a${id}(v0,e){return new Lambda(b${id},[e,v0],${innerInfo},null)}`);
@@ -186,6 +187,7 @@ class Emitter {
     param: string,
     formals: readonly FormalSlot[] | null,
     ellipsis: boolean,
+    immediate: boolean,
     at: number,
   ): string {
     const entries =
@@ -195,7 +197,7 @@ class Emitter {
             (formal) =>
               [this.names.index(formal.name, formal.name), formal.fallback === undefined ? 0 : 1, formal.at] as const,
           );
-    this.infos.push({ name, param, formals: entries, ellipsis, at });
+    this.infos.push({ name, param, formals: entries, ellipsis, immediate, at });
     return `I[${this.infos.length - 1}]`;
   }
 

@@ -73,6 +73,7 @@ class LinkedInfo implements LambdaInfo {
   readonly param: string;
   readonly ellipsis: boolean;
   readonly offset: number;
+  readonly immediate: boolean;
   private readonly entry: InfoEntry;
   private readonly names: readonly string[];
   private readonly unit: Unit;
@@ -83,6 +84,7 @@ class LinkedInfo implements LambdaInfo {
     this.param = entry.param;
     this.ellipsis = entry.ellipsis;
     this.offset = entry.at;
+    this.immediate = entry.immediate;
     this.entry = entry;
     this.names = names;
     this.unit = unit;

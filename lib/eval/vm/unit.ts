@@ -93,6 +93,7 @@ export function lambdaInfo(fn: Fn, unit: Unit): LambdaInfo {
     formals,
     ellipsis: fn.ellipsis,
     offset: fn.at,
+    immediate: fn.immediate,
     position: (offset) => unit.position(offset),
   };
 }
@@ -106,6 +107,7 @@ export function innerInfo(fn: Fn, unit: Unit): LambdaInfo {
     formals: null,
     ellipsis: false,
     offset: inner.at,
+    immediate: false,
     position: (offset) => unit.position(offset),
   };
 }

@@ -58,7 +58,10 @@ export function lambda(nix: string, info: Pick<LambdaInfo, "param" | "formals" |
   const body = (): never => {
     throw new Error("not to be called");
   };
-  return new Special(`(${nix})`, () => new Lambda(body, null, { ...info, name: "", offset: 0, position }, null));
+  return new Special(
+    `(${nix})`,
+    () => new Lambda(body, null, { ...info, name: "", offset: 0, immediate: false, position }, null),
+  );
 }
 
 /** A string that refers to store paths; elements as in value/string.ts. */
