@@ -13,5 +13,6 @@ export function newList(length: number): Value[] {
   if (length < 0 || length > LENGTH_LIMIT) {
     throw new EvalError("ERR_EVAL_ARGUMENT", `cannot create list of size ${length}`);
   }
+  // oxlint-disable-next-line unicorn/no-new-array -- Array.from would call a function for each element
   return length <= PREPARED_LIMIT ? new Array<Value>(length) : [];
 }
