@@ -1,17 +1,18 @@
-// Joins the compiled command line into dist/cli/program.cjs and keeps V8's code cache for it: see lib/cli/bundle.ts.
+// Joins the compiled command line into dist/cli/program.cjs, what a replay needs into dist/cli/replay.cjs, and keeps
+// V8's code caches for them: see lib/cli/bundle.ts.
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
-const file = join(root, "dist/cli/program.cjs");
-const cache = join(root, "dist/cli/program.cache");
+const directory = join(root, "dist/cli");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 await build({
-  entryPoints: [join(root, "dist/cli/program.js")],
-  outfile: file,
+  entryPoints: [join(directory, "program.js"), join(directory, "replay.js")],
+  outdir: directory,
+  outExtension: { ".js": ".cjs" },
   bundle: true,
   platform: "node",
   target: "node20",
@@ -27,18 +28,31 @@ await build({
   logLevel: "warning",
 });
 
-// The cache is taken after a run, so that it holds the functions that a start needs.
-const { loadBundle, tune } = await import(pathToFileURL(join(root, "dist/cli/bundle.js")).href);
+const { loadBundle, tune } = await import(pathToFileURL(join(directory, "bundle.js")).href);
 tune();
-rmSync(cache, { force: true });
-const bundle = loadBundle(pathToFileURL(file));
 process.stdout.write = () => true;
-for (const argv of [
-  ["eval", "--no-cache", "-E", "1"],
-  ["store", "--help"],
-  ["hash", "--flat", file],
-]) {
-  await bundle.evaluate().runProgram(argv, pathToFileURL(join(root, "dist/cli/tvix.js")));
+const entry = pathToFileURL(join(directory, "tvix.js"));
+
+/** The cache is taken after a run, so that it holds the functions that a start needs. */
+async function keepCode(name, run) {
+  const file = join(directory, `${name}.cjs`);
+  const cache = join(directory, `${name}.cache`);
+  rmSync(cache, { force: true });
+  const bundle = loadBundle(pathToFileURL(file));
+  await run(bundle.evaluate());
+  writeFileSync(cache, bundle.script.createCachedData());
 }
+
+await keepCode("program", async ({ runProgram }) => {
+  for (const argv of [
+    ["eval", "--no-cache", "-E", "1"],
+    ["store", "--help"],
+    ["hash", "--flat", join(directory, "program.cjs")],
+  ]) {
+    await runProgram(argv, entry);
+  }
+});
+await keepCode("replay", async ({ replay }) => {
+  await replay(["eval", "-E", "1"], entry);
+});
 process.exitCode = 0;
-writeFileSync(cache, bundle.script.createCachedData());

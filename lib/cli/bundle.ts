@@ -2,20 +2,17 @@
 //
 // A hundred small modules cost a hundred milliseconds to find, read and compile. script/bundle.mjs joins them into
 // program.cjs and keeps the compiled code in program.cache; without these files the modules are loaded one by one.
+// What a replay needs is a small bundle of its own, replay.cjs.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
-import type * as program from "./program.ts";
 
-/** What the bundle exports: program.ts. */
-export type Program = typeof program;
-
-/** The compiled bundle, and the function that runs it. */
-export interface Bundle {
+/** A compiled bundle, and the function that runs it and answers what it exports. */
+export interface Bundle<Exports> {
   readonly script: Script;
-  evaluate(): Program;
+  evaluate(): Exports;
 }
 
 /**
@@ -27,7 +24,7 @@ export function tune(): void {
 }
 
 /** Compiles the bundle at `file`, with its code cache unless that is from another engine; undefined without a bundle. */
-export function loadBundle(file: URL): Bundle | undefined {
+export function loadBundle<Exports>(file: URL): Bundle<Exports> | undefined {
   const path = fileURLToPath(file);
   if (!existsSync(path)) return undefined;
   const cache = path.replace(/\.cjs$/, ".cache");
@@ -41,7 +38,7 @@ export function loadBundle(file: URL): Bundle | undefined {
       const module = { exports: {} };
       const body = script.runInThisContext() as (...parts: unknown[]) => void;
       body(module.exports, createRequire(file), module, file.href);
-      return module.exports as Program;
+      return module.exports as Exports;
     },
   };
 }

@@ -3,9 +3,23 @@
 import { isMainThread } from "node:worker_threads";
 import { loadBundle, tune } from "./bundle.ts";
 
+const argv = process.argv.slice(2);
+const entry = new URL(import.meta.url);
+
+/** What an evaluation would print if it is known; the program is not loaded for it. */
+async function replayed(): Promise<boolean> {
+  if (argv[0] !== "eval" || !isMainThread) return false;
+  const bundle = loadBundle<typeof import("./replay.ts")>(new URL("replay.cjs", entry));
+  return bundle !== undefined && (await bundle.evaluate().replay(argv, entry));
+}
+
+async function run(): Promise<void> {
+  const bundle = loadBundle<typeof import("./program.ts")>(new URL("program.cjs", entry));
+  const { runProgram } = bundle ? bundle.evaluate() : await import("./program.ts");
+  process.exitCode = await runProgram(argv, entry);
+}
+
 tune();
-const bundle = loadBundle(new URL("program.cjs", import.meta.url));
-const { runProgram } = bundle ? bundle.evaluate() : await import("./program.ts");
-process.exitCode = await runProgram(process.argv.slice(2), new URL(import.meta.url));
+if (!(await replayed())) await run();
 // A thread tells its exit code only when it ends itself.
 if (!isMainThread) process.exit();

@@ -91,6 +91,7 @@ const NO_IO: EvalIO = {
   readLink: (path) => path,
   realPath: (path) => path,
   variable: () => undefined,
+  time: () => 0,
 };
 
 /** Evaluates Nix expressions. */
@@ -116,7 +117,6 @@ export class Evaluator implements Runtime {
       pure: false,
       restricted: false,
       system: "x86_64-linux",
-      time: Math.floor(Date.now() / 1000),
       storeDir: "/nix/store",
       nixVersion: "2.34.8",
       searchPath: [],

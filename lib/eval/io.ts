@@ -22,4 +22,6 @@ export interface EvalIO {
   realPath(path: string): string;
   /** An environment variable. */
   variable(name: string): string | undefined;
+  /** Seconds since 1970; asked once by an evaluation that wants to know. */
+  time(): number;
 }

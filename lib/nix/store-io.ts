@@ -85,6 +85,7 @@ export function storeIO(host: EvalIO, storeDir: string, roots: RootLookup): Eval
       return place.entry === undefined ? path : place.path;
     },
     variable: (name) => host.variable(name),
+    time: () => host.time(),
   };
 }
 

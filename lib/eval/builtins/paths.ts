@@ -6,7 +6,7 @@ import type { FileType } from "../io.ts";
 import { attrsFromPairs } from "../value/attrs.ts";
 import { ContextBuilder, makeString } from "../value/string.ts";
 import { symbol } from "../value/symbol.ts";
-import { force } from "../value/thunk.ts";
+import { force, Thunk } from "../value/thunk.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { coerceToPath, coerceToString, WEAK_TEXT } from "../vm/coerce.ts";
 import { demandAttr, forceAttrs, forceList, forcePlainString } from "../vm/demand.ts";
@@ -145,8 +145,8 @@ export const CONSTANTS: readonly BuiltinConstant[] = [
   },
   {
     name: "currentTime",
-    doc: "When the evaluation began, in seconds since 1970; absent in pure mode.",
-    value: (rt) => (rt.settings.pure ? undefined : rt.settings.time),
+    doc: "What time it was when it was first asked for, in seconds since 1970; absent in pure mode.",
+    value: (rt) => (rt.settings.pure ? undefined : new Thunk(() => rt.io.time(), null)),
   },
   { name: "langVersion", doc: "The version of the language.", value: () => 6 },
   {

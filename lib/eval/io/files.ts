@@ -67,6 +67,7 @@ export function fileSystemIO(): EvalIO {
       const value = process.env[Buffer.from(latin1ToBytes(name)).toString("utf8")];
       return value === undefined ? undefined : bytesToLatin1(Buffer.from(value, "utf8"));
     },
+    time: () => Math.floor(Date.now() / 1000),
   };
 }
 

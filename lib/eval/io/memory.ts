@@ -16,6 +16,8 @@ export interface MemoryFiles {
   /** Files by absolute path; directories exist when something is in them. */
   readonly files: Readonly<Record<string, MemoryFile>> | ReadonlyMap<string, MemoryFile>;
   readonly variables?: Readonly<Record<string, string>>;
+  /** Seconds since 1970; default 0. */
+  readonly time?: number;
 }
 
 const LINK_LIMIT = 40;
@@ -83,6 +85,7 @@ export function memoryIO(contents: MemoryFiles): EvalIO {
     },
     realPath: (path) => follow(path, true),
     variable: (name) => contents.variables?.[name],
+    time: () => contents.time ?? 0,
   };
 }
 

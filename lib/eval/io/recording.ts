@@ -8,16 +8,21 @@ export type IoOperation = keyof EvalIO;
 /** One question and its answer; a failure is an answer too. */
 export interface IoRecord {
   readonly operation: IoOperation;
-  /** The path or the name of the variable. */
+  /** The path or the name of the variable; empty for the time. */
   readonly subject: string;
   readonly answer: { readonly value: unknown } | { readonly error: string };
 }
 
-/** Passes everything on to `io` and tells `note` of each question with its answer. */
-export function recordingIO(io: EvalIO, note: (record: IoRecord) => void): EvalIO {
+/** Passes everything on to `io` and tells `note` of each question with its answer, and `before` ahead of asking. */
+export function recordingIO(
+  io: EvalIO,
+  note: (record: IoRecord) => void,
+  before?: (operation: IoOperation, subject: string) => void,
+): EvalIO {
   const wrap =
     <T>(operation: IoOperation, ask: (subject: string) => T) =>
     (subject: string): T => {
+      before?.(operation, subject);
       let value: T;
       try {
         value = ask(subject);
@@ -28,6 +33,7 @@ export function recordingIO(io: EvalIO, note: (record: IoRecord) => void): EvalI
       note({ operation, subject, answer: { value } });
       return value;
     };
+  const time = wrap("time", () => io.time());
   return {
     fileType: wrap("fileType", (path) => io.fileType(path)),
     readFile: wrap("readFile", (path) => io.readFile(path)),
@@ -36,5 +42,6 @@ export function recordingIO(io: EvalIO, note: (record: IoRecord) => void): EvalI
     readLink: wrap("readLink", (path) => io.readLink(path)),
     realPath: wrap("realPath", (path) => io.realPath(path)),
     variable: wrap("variable", (name) => io.variable(name)),
+    time: () => time(""),
   };
 }

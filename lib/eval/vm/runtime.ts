@@ -20,8 +20,6 @@ export interface EvalSettings {
   /** Only files under the search path and the allowed paths. */
   readonly restricted: boolean;
   readonly system: string;
-  /** Seconds since 1970. */
-  readonly time: number;
   readonly storeDir: string;
   readonly nixVersion: string;
   readonly searchPath: readonly SearchPathEntry[];

@@ -15,6 +15,8 @@ export interface WorldFlags {
   readonly showTrace?: boolean;
   /** False with `--no-cache`. */
   readonly cache: boolean;
+  /** False with `--no-replay`. */
+  readonly replay: boolean;
   readonly store?: string;
   readonly stats?: boolean;
   readonly traceIo?: boolean;
@@ -34,7 +36,8 @@ export function addWorldFlags(command: Command): Command {
     .option("--pipe-operators", "allow |> and <|")
     .option("--trace-verbose", "show what builtins.traceVerbose says")
     .option("--show-trace", "show how an error was reached")
-    .option("--no-cache", "neither read nor write compiled code")
+    .option("--no-cache", "neither read nor write compiled code; nor replay")
+    .option("--no-replay", "evaluate even if nothing has changed since the last time")
     .option("--store <address>", "which store")
     .option("--stats", "print counts to standard error when done, as JSON")
     .option("--trace-io", "print each question to files and environment, with its answer, to standard error")

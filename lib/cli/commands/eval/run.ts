@@ -35,9 +35,11 @@ export interface EvalFlags extends WorldFlags {
 export async function run(args: readonly string[], flags: EvalFlags): Promise<void> {
   const subjects = readSubjects(args, flags);
   if (flags.parse) return await printTrees(subjects, flags);
-  await withWorld(flags, async ({ session, given }) => {
+  await withWorld(flags, async ({ session, given, recorder }) => {
     if (flags.dumpIr) return await printPrograms(subjects, session.evaluator);
-    for (const subject of subjects) await printSubject(subject, given, session.evaluator, flags);
+    let stdout = "";
+    for (const subject of subjects) stdout += await printSubject(subject, given, session.evaluator, flags);
+    recorder.keep({ stdout });
   });
 }
 
@@ -51,19 +53,23 @@ async function printTrees(subjects: readonly Subject[], flags: EvalFlags): Promi
   }
 }
 
+/** Prints a value per attribute path; answers all that was printed. */
 async function printSubject(
   subject: Subject,
   given: ReadonlyMap<string, Value>,
   evaluator: Evaluator,
   flags: EvalFlags,
-): Promise<void> {
+): Promise<string> {
+  let printed = "";
   for (const path of flags.attr ?? [""]) {
     const text = evaluator.guard(() => {
       const found = evaluateSubject(subject, path, given, evaluator);
       return render(given.size === 0 ? found : autoCall(found, given), evaluator, flags);
     });
     await print(latin1ToBytes(text));
+    printed += text;
   }
+  return printed;
 }
 
 async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {

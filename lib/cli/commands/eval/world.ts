@@ -1,6 +1,5 @@
 // What `tvix eval` and its relatives share: their flags, sources from the command line, and a session for this machine.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TvixError } from "../../../base/error.ts";
 import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../../base/text.ts";
@@ -8,6 +7,7 @@ import { findAlongPath } from "../../../eval/attr-path.ts";
 import type { Diagnostic } from "../../../eval/diagnostic.ts";
 import type { Evaluator } from "../../../eval/evaluator.ts";
 import { fileSystemIO } from "../../../eval/io/files.ts";
+import type { EvalIO } from "../../../eval/io.ts";
 import { type IoRecord, recordingIO } from "../../../eval/io/recording.ts";
 import { isDeepThread, nodeBackend, runDeep, startProfile } from "../../../eval/node.ts";
 import { statsObserver } from "../../../eval/observer.ts";
@@ -18,9 +18,11 @@ import { parseSearchPath, parseSearchPathEntry } from "../../../nix/search-path.
 import { openSession, type Session, type SessionOptions } from "../../../nix/session.ts";
 import type { StoreReader } from "../../../nix/store-reader.ts";
 import type { Store } from "../../../store/store.ts";
+import { cacheDirectory } from "../../cache-home.ts";
 import { entry } from "../../entry.ts";
 import { STDIN } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
+import { Recorder } from "./recorder.ts";
 import { showDiagnostic } from "./report.ts";
 
 /** One thing to evaluate: text from somewhere, or a file by its path. */
@@ -31,6 +33,8 @@ export interface OpenWorld {
   readonly session: Session;
   /** The values of `--arg` and `--argstr`, by name. */
   readonly given: ReadonlyMap<string, Value>;
+  /** Keeps what comes of it, for a replay. */
+  readonly recorder: Recorder;
 }
 
 /**
@@ -45,18 +49,20 @@ export async function withWorld(
 ): Promise<void> {
   const stats = flags.stats ? statsObserver() : undefined;
   const profiling = flags.profile === undefined ? undefined : startProfile();
-  const backend = nodeBackend(flags.cache ? { cacheDirectory: cacheDirectory() } : {});
-  const opened = store === undefined ? await openExistingStore(flags) : undefined;
+  const backend = nodeBackend(flags.cache ? { cacheDirectory: cacheDirectory("units") } : {});
+  const host = fileSystemIO();
+  const recorder = new Recorder(flags, flags.traceIo ? recordingIO(host, traceIo) : host);
+  const opened = store === undefined ? await openExistingStore(flags, recorder.io) : undefined;
   try {
     const reader = await readerOf(store ?? opened);
     const session = openSession({
-      ...sessionOptions(flags),
+      ...sessionOptions(flags, recorder),
       backend,
       ...(stats === undefined ? {} : { observer: stats.observer }),
-      ...(reader === undefined ? {} : { reader }),
+      ...(reader === undefined ? {} : { reader: recorder.watch(reader) }),
       writable: store !== undefined,
     });
-    await work({ session, given: readArguments(flags, session.evaluator) });
+    await work({ session, given: readArguments(flags, session.evaluator), recorder });
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
     await opened?.close();
@@ -87,12 +93,14 @@ function summary(value: unknown): string {
 }
 
 /** The store that evaluation may read: that of the flag, or the default one if it exists. */
-async function openExistingStore(flags: WorldFlags): Promise<Store | undefined> {
+async function openExistingStore(flags: WorldFlags, io: EvalIO): Promise<Store | undefined> {
   const address = flags.store ?? process.env["TVIX_STORE"];
   const { parseAddress } = await import("../../../store/address.ts");
   const parsed = parseAddress(address);
   if (flags.store === undefined) {
-    if (parsed.kind !== "local" || !existsSync(join(parsed.directory, "index.lmdb"))) return undefined;
+    if (parsed.kind !== "local") return undefined;
+    const index = bytesToLatin1(encodeUtf8(join(parsed.directory, "index.lmdb")));
+    if (io.fileType(index) === undefined) return undefined;
   }
   const { openStore } = await import("../../../store/open.ts");
   return await openStore(address, { readOnly: parsed.kind === "local" });
@@ -121,9 +129,8 @@ export function readSubjects(args: readonly string[], flags: WorldFlags): Subjec
   });
 }
 
-function sessionOptions(flags: WorldFlags): SessionOptions {
-  const host = fileSystemIO();
-  const io = flags.traceIo ? recordingIO(host, traceIo) : host;
+function sessionOptions(flags: WorldFlags, recorder: Recorder): SessionOptions {
+  const { io } = recorder;
   const pure = flags.pure === true;
   const fromEnvironment = pure ? "" : (io.variable("NIX_PATH") ?? "");
   const includes = (flags.include ?? []).map((text) => parseSearchPathEntry(bytesToLatin1(encodeUtf8(text))));
@@ -144,10 +151,13 @@ function sessionOptions(flags: WorldFlags): SessionOptions {
       })),
     },
     onMessage: (kind, text) => {
-      process.stderr.write(latin1ToBytes(kind === "trace" ? `trace: ${text}\n` : `evaluation warning: ${text}\n`));
+      recorder.say(kind === "trace" ? `trace: ${text}\n` : `evaluation warning: ${text}\n`);
     },
     onDiagnostic: (diagnostic: Diagnostic) => {
-      if (SHOWN.has(diagnostic.code)) showDiagnostic(diagnostic, false);
+      if (!SHOWN.has(diagnostic.code)) return;
+      showDiagnostic(diagnostic, false);
+      // How it looks depends on the terminal.
+      recorder.refuse();
     },
   };
 }
@@ -156,10 +166,6 @@ function sessionOptions(flags: WorldFlags): SessionOptions {
 function currentSystem(): string {
   const cpus: Partial<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", ia32: "i686", arm: "armv7l" };
   return `${cpus[process.arch] ?? process.arch}-${process.platform}`;
-}
-
-function cacheDirectory(): string {
-  return join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "tvix", "units");
 }
 
 /** The values of `--arg` and `--argstr`, by name. */

@@ -1,9 +1,14 @@
 // The work of `tvix instantiate`.
+import { latin1ToBytes } from "../../../base/text.ts";
+import { StorePath } from "../../../formats/store-path.ts";
 import { demandedOutput, findDerivations } from "../../../nix/derivation-set.ts";
 import { type DerivationRoot, instantiate } from "../../../nix/instantiate.ts";
+import type { Store } from "../../../store/store.ts";
 import { print } from "../../output.ts";
+import { findReplay, printReplay } from "../../replay.ts";
 import { interruptible } from "../../signals.ts";
 import type { WorldFlags } from "../eval/flags.ts";
+import { commandKey } from "../eval/recorder.ts";
 import { evaluateSubject, readSubjects, withWorld } from "../eval/world.ts";
 import { withStore } from "../store/session.ts";
 
@@ -23,10 +28,11 @@ interface Instantiated {
 export async function run(args: readonly string[], flags: InstantiateFlags): Promise<void> {
   const subjects = readSubjects(args, flags);
   await interruptible((signal) =>
-    withStore(flags, "write", (store) =>
-      withWorld(
+    withStore(flags, "write", async (store) => {
+      if (await replayed(flags, store)) return;
+      await withWorld(
         flags,
-        async ({ session, given }) => {
+        async ({ session, given, recorder }) => {
           const { evaluator, world } = session;
           const found: Instantiated[] = [];
           evaluator.guard(() => {
@@ -40,13 +46,29 @@ export async function run(args: readonly string[], flags: InstantiateFlags): Pro
             }
           });
           const roots = flags.addRoot === undefined ? [] : rootsOf(flags.addRoot, found);
-          await instantiate(world, store, [...new Set(found.map(({ drvPath }) => drvPath))], { roots, signal });
-          for (const one of found) await print(line(one, flags));
+          const drvPaths = [...new Set(found.map(({ drvPath }) => drvPath))];
+          await instantiate(world, store, drvPaths, { roots, signal });
+          const stdout = found.map((one) => line(one, flags)).join("");
+          await print(latin1ToBytes(stdout));
+          if (roots.length === 0) recorder.keep({ stdout, drvPaths });
         },
         store,
-      ),
-    ),
+      );
+    }),
   );
+}
+
+/** Prints what the same command wrote before, where evaluating it again would write nothing. */
+async function replayed(flags: InstantiateFlags, store: Store): Promise<boolean> {
+  const key = commandKey(flags);
+  const record = key === undefined ? undefined : findReplay(key);
+  for (const path of record?.drvPaths ?? []) {
+    const { digest, name } = StorePath.parseAbsolute(path, store.storeDir);
+    // What is in a store has its references there too.
+    if ((await store.pathInfos.get(digest))?.path.name !== name) return false;
+  }
+  if (record !== undefined) await printReplay(record);
+  return record !== undefined;
 }
 
 function join(path: string, below: string): string {
