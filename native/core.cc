@@ -8,6 +8,7 @@ void init_chunk(Napi::Env env, Napi::Object exports);
 void init_pack(Napi::Env env, Napi::Object exports);
 void init_nar(Napi::Env env, Napi::Object exports);
 void init_ingest(Napi::Env env, Napi::Object exports);
+void init_index(Napi::Env env, Napi::Object exports);
 }  // namespace tvix
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -17,6 +18,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   tvix::init_pack(env, exports);
   tvix::init_nar(env, exports);
   tvix::init_ingest(env, exports);
+  tvix::init_index(env, exports);
   return exports;
 }
 

@@ -115,6 +115,6 @@ export function decodeNarEntry(bytes: Uint8Array, where: string): NarEntry {
     if (field.field === 1) root = decodeNode(asBytes(field)).node;
     else if (field.field === 2) narSize = asNumber(field);
   }
-  if (root === undefined) throw indexDamage("nar", where);
+  if (root === undefined) throw indexDamage(where, 'an entry of "nar"');
   return { root, narSize };
 }

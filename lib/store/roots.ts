@@ -38,7 +38,7 @@ export function listRootsSync(local: LocalParts): Root[] {
   return Array.from(roots.entries(), ({ key, value }) => {
     const path = decodeUtf8(roots.unseal(key, value));
     const name = decodeUtf8(key);
-    if (path === undefined || name === undefined) throw indexDamage("roots", local.castore.directory);
+    if (path === undefined || name === undefined) throw indexDamage(local.castore.directory, 'an entry of "roots"');
     return { name, path: StorePath.parse(path) };
   });
 }

@@ -11,7 +11,8 @@ import {
   type VerifyOptions as CastoreOptions,
   type VerifySummary,
 } from "../castore/local/verify.ts";
-import { checkIndex } from "../castore/local/index-check.ts";
+import { TABLES } from "../castore/local/index.ts";
+import { checkIndex } from "../native/index-check.ts";
 import { StorePath } from "../formats/store-path.ts";
 import { parseAddress } from "./address.ts";
 import { decodeNarEntry } from "./local.ts";
@@ -34,8 +35,8 @@ export interface VerifyStoreSummary extends VerifySummary {
   readonly paths: number;
 }
 
-/** The tables of a local store's index and the lengths of their keys. */
-const TABLES = { chunks: 32, blobs: 32, directories: 32, pathinfo: 20, nar: 32, meta: 0, roots: 0 };
+/** All tables of a local store's index and the lengths of their keys. */
+const STORE_TABLES = { ...TABLES, pathinfo: 20, nar: 32, roots: 0 };
 
 /**
  * Verifies the local store at an address, its index file first: LMDB trusts that file, so a damaged one must not be
@@ -49,19 +50,29 @@ export async function verifyAddress(
 ): Promise<VerifyStoreSummary> {
   const parsed = parseAddress(address);
   if (parsed.kind === "local") {
-    const damage = checkIndex(parsed.directory, TABLES).map(
-      (problem): Damage => ({ kind: "index", object: `${parsed.directory}/index.lmdb`, problem, repaired: false }),
-    );
-    if (damage.length > 0) return { chunks: 0, bytes: 0, blobs: 0, directories: 0, deadRecords: 0, paths: 0, damage };
+    const problems = await checkIndex(parsed.directory, STORE_TABLES, true);
+    if (problems.length > 0) return unusableIndex(parsed.directory, problems);
   }
   // To be verified a store has to exist; verifying does not make one.
   const exists = parsed.kind !== "local" || existsSync(`${parsed.directory}/index.lmdb/data.mdb`);
-  const store = await openStore(address, exists ? {} : { readOnly: true });
+  let store: Store;
+  try {
+    store = await openStore(address, exists ? {} : { readOnly: true });
+  } catch (error) {
+    if (parsed.kind !== "local" || !(error instanceof TvixError) || error.code !== "ERR_STORE_INDEX") throw error;
+    return unusableIndex(parsed.directory, [error.message]);
+  }
   try {
     return await verifyStore(store, options);
   } finally {
     await store.close();
   }
+}
+
+function unusableIndex(directory: string, problems: readonly string[]): VerifyStoreSummary {
+  const object = `${directory}/index.lmdb`;
+  const damage = problems.map((problem): Damage => ({ kind: "index", object, problem, repaired: false }));
+  return { chunks: 0, bytes: 0, blobs: 0, directories: 0, deadRecords: 0, paths: 0, damage };
 }
 
 /** Verifies an open local store. Damage is the result, not an error. @throws TvixError `ERR_STORE_NOT_LOCAL` */

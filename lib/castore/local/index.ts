@@ -18,10 +18,14 @@ import { type Database, open, type RootDatabase } from "lmdb";
 import { concatBytes, equalBytes } from "../../base/bytes.ts";
 import { encodeUtf8 } from "../../base/text.ts";
 import { TvixError } from "../../base/error.ts";
+import { checkIndex, type IndexTables } from "../../native/index-check.ts";
 import { blake3 } from "../../native/blake3.ts";
 
 /** The version of the layout that this code reads and writes. */
 export const FORMAT_VERSION = 1;
+
+/** Castore's own tables and the lengths of their keys. */
+export const TABLES: IndexTables = { chunks: 32, blobs: 32, directories: 32, meta: 0 };
 
 /** Address space reserved for the index: what it may grow to without remapping. Costs neither memory nor disk. */
 const MAP_SIZE = 2 ** 36;
@@ -85,7 +89,8 @@ export class Table {
   unseal(key: Uint8Array, sealed: Uint8Array): Uint8Array {
     const end = sealed.length - SEAL_LENGTH;
     const value = sealed.subarray(0, Math.max(0, end));
-    if (end < 0 || !equalBytes(sealed.subarray(end), seal(key, value))) throw indexDamage(this.name, this.#location);
+    if (end < 0 || !equalBytes(sealed.subarray(end), seal(key, value)))
+      throw indexDamage(this.#location, `an entry of "${this.name}"`);
     return value;
   }
 
@@ -161,7 +166,8 @@ export class LocalIndex {
   }
 
   /**
-   * Opens the index of the store in `directory`, making it unless `readOnly`.
+   * Opens the index of the store in `directory`, making it unless `readOnly`. LMDB trusts its file, so all pages are
+   * checked first.
    * @throws TvixError `ERR_STORE_MISSING`, `ERR_STORE_VERSION`, `ERR_STORE_READONLY`, `ERR_STORE_INDEX`, `ERR_STORE_IO`.
    */
   static async open(directory: string, readOnly: boolean): Promise<LocalIndex> {
@@ -169,6 +175,8 @@ export class LocalIndex {
     if (readOnly && !existsSync(join(path, "data.mdb"))) {
       throw new TvixError("ERR_STORE_MISSING", `there is no store in ${directory}`);
     }
+    const [problem] = await checkIndex(directory, TABLES, false);
+    if (problem !== undefined) throw indexDamage(directory, problem);
     try {
       if (!readOnly) await makeDirectory(path);
       const environment = await openEnvironment(path, readOnly);
@@ -315,9 +323,9 @@ export function readOnlyError(directory: string): TvixError {
   return new TvixError("ERR_STORE_READONLY", `the store in ${directory} can only be read`);
 }
 
-/** The error for an index entry that is not what was written. */
-export function indexDamage(table: string, directory: string, what = "an entry"): TvixError {
-  return new TvixError("ERR_STORE_INDEX", `the index of the store in ${directory} is damaged: ${what} of "${table}"`, {
+/** The error for an index that is not what was written. */
+export function indexDamage(directory: string, what: string): TvixError {
+  return new TvixError("ERR_STORE_INDEX", `the index of the store in ${directory} is damaged: ${what}`, {
     notes: ["`tvix store verify` lists all damage; with --repair it mends what it can"],
   });
 }

@@ -1,0 +1,1 @@
+target_sources(tvix_native PRIVATE native/index/check.cc)
