@@ -8,7 +8,9 @@ import { nodeBackend } from "../../lib/eval/node.ts";
 import type { Answer } from "../lang/cases.ts";
 import { agrees, langEvaluator, runText } from "../lang/run.ts";
 import { askOracleInBulk } from "./nix.ts";
-import { Random, randomProgram, randomSyntax } from "./random.ts";
+import { randomProgram } from "./programs.ts";
+import { Random } from "./random.ts";
+import { randomSyntax } from "./syntax.ts";
 
 const BATCH = 200;
 /** As deep as where the oracle's programs are. */

@@ -56,22 +56,23 @@ export function askOracle(cases: readonly Case[]): Answer[] {
   }
 }
 
-/**
- * Runs many programs with few processes: one goes on until a program fails, the next takes over behind it. Outputs
- * must be single lines, as all but XML are.
- */
+/** What the oracle prints after each program, so that values of several lines are told apart. */
+const MARK = "7777777";
+
+/** Runs many programs with few processes: one goes on until a program fails, the next takes over behind it. */
 export function askOracleInBulk(texts: readonly string[], mode: "strict" | "parse"): Answer[] {
   const dir = mkdtempSync(join(tmpdir(), "tvix-fuzz-"));
   try {
     for (const [i, text] of texts.entries()) writeFileSync(join(dir, `${i}.nix`), Buffer.from(text, "latin1"));
+    writeFileSync(join(dir, "mark.nix"), MARK);
     const script = [...LANG_VARIABLES].map(([name, value]) => `export ${name}=${value}`);
     script.push(
       `cd ${dir}; i=0`,
       `while [ $i -lt ${texts.length} ]; do`,
       `  nix-instantiate --readonly-mode --show-trace --extra-experimental-features pipe-operators \\`,
-      `    ${FLAGS[mode]} $(seq -f %g.nix $i ${texts.length - 1}) > out 2> err`,
-      '  n=$(wc -l < out); [ "$n" -gt 0 ] && split -l 1 -d -a 5 out part.',
-      '  for p in part.*; do [ -e "$p" ] && mv "$p" $i.out && i=$((i+1)); done',
+      `    ${FLAGS[mode]} $(seq -f '%g.nix mark.nix' $i ${texts.length - 1}) > out 2> err`,
+      `  awk -v i=$i -v RS='${MARK}\n' '{ printf "%s", $0 > (i++ ".out") }' out`,
+      `  i=$((i + $(grep -cx ${MARK} out)))`,
       `  [ $i -lt ${texts.length} ] && mv err $i.err && i=$((i+1))`,
       "done; true",
     );

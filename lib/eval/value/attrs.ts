@@ -99,8 +99,9 @@ function take(recipe: Int32Array, left: readonly Value[], right: readonly Value[
 
 /** `left // right`. */
 export function updateAttrs(left: Attrs, right: Attrs): Attrs {
+  if (right.shape.size === 0 && right.base === null) return left;
   // The same set twice is also one object, which flattening the right side below would change under the left.
-  if (left === right || (right.shape.size === 0 && right.base === null)) return left;
+  if (left === right) return new Attrs(left.shape, left.values, left.base, left.positions);
   if (left.base === null) {
     if (left.shape.size === 0) return right;
     const upper = right.flatten();
