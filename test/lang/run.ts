@@ -41,8 +41,13 @@ export function runCase({ text, mode }: Case, evaluator: Evaluator): Answer {
 
 /** The answer to a source in any place. */
 export function runText(source: Source, mode: Mode, evaluator: Evaluator): Answer {
+  return answerOf(() => output(source, mode, evaluator));
+}
+
+/** What some work of the evaluator comes to. */
+export function answerOf(work: () => string): Answer {
   try {
-    return { value: withoutDir(output(source, mode, evaluator)) };
+    return { value: withoutDir(work()) };
   } catch (error) {
     return { error: describeError(error) };
   }

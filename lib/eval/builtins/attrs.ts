@@ -1,7 +1,7 @@
 // Built-in functions on attribute sets.
 
-import { type Attrs, attrsFromPairs, EMPTY_ATTRS, pickSlots, type Positions, withValues } from "../value/attrs.ts";
-import { Attrs as AttrsClass } from "../value/attrs.ts";
+import { type Attrs, attrsFromPairs, borrowPositions, EMPTY_ATTRS, pickSlots } from "../value/attrs.ts";
+import { Attrs as AttrsClass, type Positions } from "../value/attrs.ts";
 import { type FormalInfo, Lambda, PrimOp, PrimOpApp } from "../value/function.ts";
 import { internShape } from "../value/shape.ts";
 import { knownSymbol, type Sym, symbol, symbolName } from "../value/symbol.ts";
@@ -52,7 +52,8 @@ function approximateSize(set: Attrs): number {
 
 function listToAttrs(argument: Value): Whnf {
   const list = forceList(argument, "the argument passed to builtins.listToAttrs");
-  const found = new Map<Sym, Value>();
+  const found = new Map<Sym, Attrs>();
+  const values: Value[] = [];
   const where = "an element of the list passed to builtins.listToAttrs";
   for (const item of list) {
     const pair = forceAttrs(item, where);
@@ -61,18 +62,21 @@ function listToAttrs(argument: Value): Whnf {
       forcePlainString(name, "the `name` attribute of an element of the list passed to builtins.listToAttrs"),
     );
     if (found.has(key)) continue;
-    found.set(key, demandAttr(pair, VALUE, "value", where));
+    values.push(demandAttr(pair, VALUE, "value", where));
+    found.set(key, pair);
   }
-  return attrsFromPairs([...found.keys()], [...found.values()]);
+  if (values.length === 0) return EMPTY_ATTRS;
+  const set = attrsFromPairs([...found.keys()], values);
+  const pairs = set.shape.keys.map((key) => found.get(key) as Attrs);
+  return new AttrsClass(set.shape, set.values, null, borrowPositions(pairs, VALUE));
 }
 
 function mapAttrs(f: Value, argument: Value): Whnf {
   const set = forceAttrs(argument, "the second argument passed to builtins.mapAttrs");
   const { shape, values } = set.flatten();
-  return withValues(
-    set,
-    values.map((value, i) => delayCall2(f, symbolName(shape.keys[i] as Sym), value)),
-  );
+  const results = values.map((value, i) => delayCall2(f, symbolName(shape.keys[i] as Sym), value));
+  // The results have no positions: they were not written where the set's values were.
+  return new AttrsClass(shape, results, null, null);
 }
 
 function zipAttrsWith(f: Value, argument: Value): Whnf {

@@ -307,9 +307,16 @@ function isSorted(keys: readonly Sym[]): boolean {
   return true;
 }
 
-/** The same names and positions with other values (`values` beside the slots of the flattened set). */
-export function withValues(attrs: Attrs, values: readonly Value[]): Attrs {
-  return new Attrs(attrs.flatten().shape, values, null, attrs.positions);
+/**
+ * Positions of a set of which each attribute stands, by slot, where the attribute `key` of one of `sets` does. Such sets
+ * mostly come from one literal and share their positions.
+ */
+export function borrowPositions(sets: readonly Attrs[], key: Sym): Positions | null {
+  const leaves = sets.map((set): Leaf => findLeaf(set.flatten().positions, set.shape.indexOf(key)));
+  const [first] = leaves as [Leaf];
+  if (leaves.some(([table, at]) => table !== first[0] || at !== first[1])) return new SettledPositions(leaves);
+  const [table, at] = first;
+  return table === null ? null : { find: () => table.find(at) };
 }
 
 /** The attributes of the flattened `attrs` whose slots are listed, in ascending order. */
