@@ -101,6 +101,7 @@ export class Evaluator implements Runtime {
   readonly observer: Observer | null;
   readonly memory: WeakMap<object, unknown> = new WeakMap();
   readonly builtins: Attrs;
+  exact = false;
   private readonly globals: Map<string, Value>;
   private readonly options: EvaluatorOptions;
   private readonly backend: Backend;
@@ -158,6 +159,7 @@ export class Evaluator implements Runtime {
   /** Evaluates a source to weak head normal form. */
   evaluate(source: Source | string): Whnf {
     const text = typeof source === "string" ? Source.string(source) : source;
+    this.exact = true;
     return this.guard(() => this.run(text, "expression"));
   }
 

@@ -41,6 +41,8 @@ export interface Builtin {
   /** One sentence for people. */
   readonly doc: string;
   readonly run: BuiltinBody;
+  /** Functions of one argument: whether the call with it cannot fail and costs hardly more than delaying it. */
+  readonly immediate?: (argument: Value) => boolean;
 }
 
 /** A family of built-in functions. */
@@ -54,6 +56,13 @@ export interface BuiltinConstant {
 }
 
 /** Makes an entry of a family's table. */
-export function define(name: string, signature: string, doc: string, run: BuiltinBody): Builtin {
-  return { name, arity: signature.length, signature, doc, run };
+export function define(
+  name: string,
+  signature: string,
+  doc: string,
+  run: BuiltinBody,
+  immediate?: (argument: Value) => boolean,
+): Builtin {
+  const builtin = { name, arity: signature.length, signature, doc, run };
+  return immediate === undefined ? builtin : { ...builtin, immediate };
 }

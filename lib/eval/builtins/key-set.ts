@@ -15,13 +15,15 @@ export class KeySet {
   /** Adds a key; false when it was there. */
   add(key: Whnf): boolean {
     if (this.first === undefined) this.first = key;
-    else if (kindOf(key) !== kindOf(this.first) || kindOf(key) === undefined) compareValues(key, this.first);
+    // Two safe integers or two plain strings always have an order.
+    else if (typeof key !== typeof this.first || (typeof key !== "number" && typeof key !== "string")) {
+      checkOrder(key, this.first);
+    }
     if (isList(key)) return this.addSorted(key);
     const simple = simpleKey(key);
     if (simple === undefined) return true;
-    if (this.simple.has(simple)) return false;
-    this.simple.add(simple);
-    return true;
+    const before = this.simple.size;
+    return this.simple.add(simple).size > before;
   }
 
   private addSorted(key: Whnf): boolean {
@@ -39,6 +41,11 @@ export class KeySet {
   }
 }
 
+function checkOrder(key: Whnf, first: Whnf): void {
+  const kind = kindOf(key);
+  if (kind === undefined || kind !== kindOf(first)) compareValues(key, first);
+}
+
 function kindOf(key: Whnf): string | undefined {
   if (isInt(key) || key instanceof NixFloat) return "number";
   if (typeof key === "string" || key instanceof ContextString) return "string";
@@ -47,9 +54,8 @@ function kindOf(key: Whnf): string | undefined {
 }
 
 function simpleKey(key: Whnf): string | number | bigint | undefined {
-  if (isInt(key)) return key;
+  if (typeof key === "string" || isInt(key)) return key;
   if (key instanceof NixFloat) return key.value;
-  if (typeof key === "string") return key;
   if (key instanceof ContextString || key instanceof NixPath) return key.text;
   return undefined;
 }

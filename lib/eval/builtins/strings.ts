@@ -1,6 +1,7 @@
 // Built-in functions on strings as bytes; contexts pass through them.
 import { EvalError } from "../error.ts";
 import { replaceStrings } from "../engine/replace.ts";
+import { newList } from "../value/list.ts";
 import { ContextBuilder, ContextString, makeString, NO_CONTEXT } from "../value/string.ts";
 import { force } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
@@ -20,10 +21,10 @@ function concatStringsSep(rt: Runtime, separator: Value, list: Value): Whnf {
   );
   const context = new ContextBuilder();
   if (between instanceof ContextString) context.add(between.context);
-  const texts: string[] = [];
-  for (const item of items) {
-    const value = force(item);
-    texts.push(typeof value === "string" ? value : coerceToString(rt, value, WEAK_COPY, context));
+  const texts = newList<string>(items.length);
+  for (let i = 0; i < items.length; i++) {
+    const value = force(items[i] as Value);
+    texts[i] = typeof value === "string" ? value : coerceToString(rt, value, WEAK_COPY, context);
   }
   return makeString(texts.join(textOf(between)), context.context);
 }
@@ -91,7 +92,11 @@ export const STRING_BUILTINS: BuiltinTable = [
     "The part of a string from a start, counted in bytes from 0, of at most a length; all the rest if that is negative.",
     substring,
   ),
-  define("toString", "!", "A value as a string: also numbers, Booleans, null and lists.", (rt, value) =>
-    coerceValue(rt, value, STRONG_TEXT),
+  define(
+    "toString",
+    "!",
+    "A value as a string: also numbers, Booleans, null and lists.",
+    (rt, value) => coerceValue(rt, value, STRONG_TEXT),
+    (value) => typeof value === "number" || typeof value === "string",
   ),
 ];

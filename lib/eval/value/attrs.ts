@@ -15,7 +15,7 @@ const LAYER_FRACTION = 4;
 /** Up to this many names are replaced in a copy of a set that has them … */
 const PATCH_LIMIT = 4;
 /** … when that set is not larger than this. */
-const PATCHED_LIMIT = 1024;
+const PATCHED_LIMIT = 128;
 /** How many merged position tables may hang on each other before they are made one. */
 const POSITION_DEPTH = 64;
 

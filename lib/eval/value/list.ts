@@ -9,10 +9,10 @@ const LENGTH_LIMIT = 100_000_000;
 const PREPARED_LIMIT = 2 ** 25;
 
 /** A list to be filled by index, from the first element to the last. */
-export function newList(length: number): Value[] {
+export function newList<T = Value>(length: number): T[] {
   if (length < 0 || length > LENGTH_LIMIT) {
     throw new EvalError("ERR_EVAL_ARGUMENT", `cannot create list of size ${length}`);
   }
   // oxlint-disable-next-line unicorn/no-new-array -- Array.from would call a function for each element
-  return length <= PREPARED_LIMIT ? new Array<Value>(length) : [];
+  return length <= PREPARED_LIMIT ? new Array<T>(length) : [];
 }

@@ -4,7 +4,7 @@ import { EvalError } from "../error.ts";
 import { Attrs } from "../value/attrs.ts";
 import { Lambda, PrimOp, PrimOpApp } from "../value/function.ts";
 import { symbol } from "../value/symbol.ts";
-import { force, Thunk } from "../value/thunk.ts";
+import { force, peek, Thunk } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
 import { describeValue } from "./describe.ts";
 
@@ -77,9 +77,13 @@ function runDelayed(argument: Value, f: Value): Whnf {
 
 /** The application of `f` to `argument`, to be made when it is needed unless it is as good as made. */
 export function delayCall(f: Value, argument: Value): Value {
-  if (!(f instanceof Lambda)) return new Thunk(runDelayed, argument, f);
-  if (f.info.immediate && !(argument instanceof Thunk)) return f.code(argument, f.env);
-  return new Thunk(f.code, argument, f.env);
+  const known = peek(argument);
+  if (f instanceof Lambda) {
+    if (f.info.immediate && !(known instanceof Thunk)) return f.code(known, f.env);
+    return new Thunk(f.code, known, f.env);
+  }
+  if (f instanceof PrimOp && f.builtin.immediate?.(known) && !f.runtime.exact) return call1(f, known);
+  return new Thunk(runDelayed, known, f);
 }
 
 interface DelayedCall2 {

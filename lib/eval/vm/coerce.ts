@@ -84,6 +84,7 @@ function cannotCoerce(value: Whnf): EvalError {
 export function coerceValue(rt: Runtime, value: Value, mode: Coercion): string | ContextString {
   const v = force(value);
   if (typeof v === "string" || v instanceof ContextString) return v;
+  if (mode.strong && typeof v === "number") return String(v);
   const context = new ContextBuilder();
   const text = coerceToString(rt, v, mode, context);
   return makeString(text, context.context);

@@ -34,6 +34,8 @@ export interface Runtime {
   readonly io: EvalIO;
   readonly settings: EvalSettings;
   readonly observer: Observer | null;
+  /** Whether somebody may print an unfinished value and expects of it what C++ Nix has delayed. */
+  readonly exact: boolean;
   /** The value of the file at an absolute path (directories mean their default.nix), evaluated once. */
   importFile(path: string): Whnf;
   /** Evaluates the file with the names of `scope` visible in it, each time anew. */
