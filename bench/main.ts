@@ -80,10 +80,6 @@ function render(outcome: Outcome, sense: BenchRow["sense"]): string {
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  if (args[0] === "--million") {
-    const { runMillion } = await import("./castore.ts");
-    return await runMillion(args[1] ?? "", args[2] ?? "");
-  }
   const json = args.includes("--json");
   const at = args.indexOf("--samples");
   const samples = at < 0 ? 5 : Number(args[at + 1]);
