@@ -3,7 +3,6 @@
 // A browser build replaces this file, `ed25519.ts` and `compress.ts`; the rest of lib/formats is plain arithmetic over
 // bytes.
 
-import { createHash, hash } from "node:crypto";
 import { latin1ToBytes } from "../base/text.ts";
 
 /** The algorithms that Nix names and this room computes; BLAKE3 belongs to lib/native. */
@@ -17,9 +16,13 @@ export interface Digester {
   finish(): Uint8Array;
 }
 
+/** Loaded when something is hashed: it would take a tenth of the start of a program that hashes nothing. */
+let loaded: typeof import("node:crypto") | undefined;
+const crypto = (): typeof import("node:crypto") => (loaded ??= process.getBuiltinModule("node:crypto"));
+
 /** Hashes `bytes` in one go. */
 export function digestBytes(algo: DigestAlgo, bytes: Uint8Array): Uint8Array {
-  return plainBytes(hash(algo, bytes, "buffer"));
+  return plainBytes(crypto().hash(algo, bytes, "buffer"));
 }
 
 /** Hashes a byte string given as one char (0…255) per byte. */
@@ -29,7 +32,7 @@ export function digestLatin1(algo: DigestAlgo, text: string): Uint8Array {
 
 /** SHA-256 of a byte string given as one char per byte, as lower-case hexadecimal. */
 export function sha256HexOfLatin1(text: string): string {
-  return hash("sha256", latin1ToBytes(text), "hex");
+  return crypto().hash("sha256", latin1ToBytes(text), "hex");
 }
 
 /** SHA-256 of `bytes`. */
@@ -39,7 +42,7 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 
 /** Starts a hash that is fed piece by piece. */
 export function startDigest(algo: DigestAlgo): Digester {
-  const state = createHash(algo);
+  const state = crypto().createHash(algo);
   return {
     update: (bytes) => {
       state.update(bytes);
