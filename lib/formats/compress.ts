@@ -156,7 +156,12 @@ async function* readXz(source: Source): Stream {
       await pieces.return?.();
     },
   });
-  yield* new XzReadableStream(from);
+  try {
+    yield* new XzReadableStream(from);
+  } finally {
+    // A decoder that fails does not tell its source.
+    await pieces.return?.();
+  }
 }
 
 function readZstd(source: Source): Stream {

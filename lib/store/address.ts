@@ -3,22 +3,26 @@
 //   (nothing)            the default local store
 //   /path  ./path  ~/p   a local store in a directory; also file:///path and local:/path
 //   memory:              a store in this process's memory
+//   nix+https://host     a Nix binary cache, read only; also nix+http:, and nix+file:///path for one in a directory
 //   dir:/path            objects as files in a directory, in the layout of object stores
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../base/error.ts";
+import { type CacheAddress, parseCacheAddress } from "./nix-http/address.ts";
 
 /** What an address stands for. */
 export type StoreAddress =
   | { readonly kind: "local"; readonly directory: string }
   | { readonly kind: "object"; readonly directory: string }
+  | { readonly kind: "cache"; readonly cache: CacheAddress }
   | { readonly kind: "memory" };
 
 /** The forms that {@link parseAddress} knows, for people. */
 export const KNOWN_ADDRESSES: readonly string[] = [
   "a path: a local store in that directory (also file:///path, local:/path)",
   "memory: a store that ends with the process",
+  "nix+https://host: a Nix binary cache, read only (also nix+http:, nix+file:)",
   "dir:/path objects as files in a directory, laid out as in object stores",
 ];
 
@@ -49,6 +53,10 @@ export function parseAddress(text?: string): StoreAddress {
       return { kind: "local", directory: filePath(text) };
     case "local":
       return { kind: "local", directory: plainPath(text, rest) };
+    case "nix+https":
+    case "nix+http":
+    case "nix+file":
+      return { kind: "cache", cache: parseCacheAddress(text) };
     case "dir":
       return { kind: "object", directory: plainPath(text, rest) };
     default:
@@ -74,6 +82,7 @@ function plainPath(text: string, rest: string): string {
   return expand(path);
 }
 
+/** The error for a text that is no address. */
 function addressError(text: string, why: string): TvixError {
   return new TvixError("ERR_STORE_ADDRESS", `"${text}" is not the address of a store: ${why}`, {
     notes: KNOWN_ADDRESSES.map((form) => `known: ${form}`),

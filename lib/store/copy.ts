@@ -12,8 +12,10 @@ import type { Castore } from "../castore/tree.ts";
 import type { PublicKey } from "../formats/signature.ts";
 import type { StorePath } from "../formats/store-path.ts";
 import { closureOf } from "./closure.ts";
+import { checkContentAddress, checkNar } from "./nar/check.ts";
 import { narDigest } from "./nar/render.ts";
 import type { PathInfo } from "./path-info.ts";
+import { putPaths, unlessCollected } from "./put.ts";
 import { trustOf } from "./sign.ts";
 import { equalBytes } from "../base/bytes.ts";
 import type { Store } from "./store.ts";
@@ -51,6 +53,7 @@ export async function copyClosure(
   paths: readonly (StorePath | string)[],
   options: CopyOptions = {},
 ): Promise<CopySummary> {
+  if (from.substituter) return await from.substituter.substitute(to, paths, options);
   const infos =
     options.noClosure === true ? await Promise.all(paths.map((path) => from.info(path))) : await closureOf(from, paths);
   const copied: PathInfo[] = [];
@@ -62,9 +65,11 @@ export async function copyClosure(
     options.signal?.throwIfAborted();
     if ((await to.pathInfos.get(info.path.digest)) !== undefined) present++;
     else {
-      if (options.trustedKeys) requireTrust(info, options.trustedKeys, from.storeDir);
+      const checkContents =
+        options.trustedKeys !== undefined && requireTrust(info, options.trustedKeys, from.storeDir) === "content";
       const base = bytes;
-      bytes = base + (await copyPath(from, to, info, options, (now) => ((bytes = base + now), report())));
+      const onBytes = (now: number) => ((bytes = base + now), report());
+      bytes = base + (await copyPath(from, to, info, checkContents, options, onBytes));
       copied.push(info);
     }
     report();
@@ -72,37 +77,32 @@ export async function copyClosure(
   return { copied, present, bytes };
 }
 
-function requireTrust(info: PathInfo, keys: readonly PublicKey[], storeDir: string): void {
-  if (trustOf(info, keys, storeDir).trusted) return;
+/** By what a path info is trusted. */
+function requireTrust(info: PathInfo, keys: readonly PublicKey[], storeDir: string): "signature" | "content" {
+  const trust = trustOf(info, keys, storeDir);
+  if (trust.trusted) return trust.by;
   throw new TvixError("ERR_STORE_UNTRUSTED", `no trusted key has signed ${info.path.absolute(storeDir)}`, {
     notes: [`trusted are: ${keys.map((key) => key.name).join(", ") || "none"}`],
   });
 }
 
-/** Repeats when a collection in the target removed part of it meanwhile. */
+/** Returns how many bytes of contents were sent. */
 async function copyPath(
   from: Store,
   to: Store,
   info: PathInfo,
+  checkContents: boolean,
   options: CopyOptions,
   onBytes: (bytes: number) => void,
 ): Promise<number> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      const bytes = await copyTree(from.castore, to.castore, info.root, options, onBytes);
-      const nar = await narDigest(to.castore, info.root);
-      if (nar.size !== info.narSize || !equalBytes(nar.digest, info.narSha256)) {
-        throw new TvixError("ERR_STORE_NAR_MISMATCH", `the contents of ${info.path.basename} are not what it says`, {
-          notes: [`its NAR should have ${info.narSize} bytes and has ${nar.size}, or its hash differs`],
-        });
-      }
-      await to.pathInfos.put(info);
-      await to.narIndex.put(info.narSha256, { root: info.root, narSize: info.narSize });
-      return bytes;
-    } catch (error) {
-      if (!(error instanceof TvixError) || error.code !== "ERR_STORE_COLLECTED" || attempt === 4) throw error;
-    }
-  }
+  return await unlessCollected(async () => {
+    const bytes = await copyTree(from.castore, to.castore, info.root, options, onBytes);
+    const nar = await narDigest(to.castore, info.root);
+    checkNar(info, nar.digest, nar.size);
+    if (checkContents) await checkContentAddress(to.castore, info);
+    await putPaths(to, [info]);
+    return bytes;
+  });
 }
 
 /** Copies a tree between castores; how many bytes of contents were sent. */

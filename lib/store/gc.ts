@@ -8,7 +8,7 @@ import { collect, type CollectOptions, type CollectSummary } from "../castore/lo
 import { Marker } from "../castore/local/mark.ts";
 import type { Node } from "../castore/node.ts";
 import type { StorePath } from "../formats/store-path.ts";
-import type { PathInfo } from "./path-info.ts";
+import type { PathClaim, PathInfo } from "./path-info.ts";
 import { listRootsSync } from "./roots.ts";
 import type { LocalParts, Store } from "./store.ts";
 
@@ -129,10 +129,10 @@ function spare(
 }
 
 /** Sorts path infos so that each comes after those among them that it refers to. */
-export function referencesFirst(infos: readonly PathInfo[]): PathInfo[] {
+export function referencesFirst<Info extends PathClaim>(infos: readonly Info[]): Info[] {
   const byHash = new Map(infos.map((info) => [bytesToLatin1(info.path.digest), info]));
-  const out: PathInfo[] = [];
-  const state = new Map<PathInfo, "open" | "done">();
+  const out: Info[] = [];
+  const state = new Map<Info, "open" | "done">();
   for (const start of infos) {
     const stack = [start];
     for (let info = stack.at(-1); info !== undefined; info = stack.at(-1)) {
@@ -158,7 +158,7 @@ export function referencesFirst(infos: readonly PathInfo[]): PathInfo[] {
  * Refuses references that lead in a circle, which no two store paths can have.
  * @throws TvixError `ERR_STORE_CYCLE`
  */
-export function checkAcyclic(sorted: readonly PathInfo[]): void {
+export function checkAcyclic(sorted: readonly PathClaim[]): void {
   const place = new Map(sorted.map((info, i) => [info.path.basename, i]));
   for (const [i, info] of sorted.entries()) {
     for (const reference of info.references) {

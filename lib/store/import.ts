@@ -7,6 +7,7 @@ import { ingestHost } from "../castore/ingest/portable.ts";
 import { ingestRepeatable, type IngestSummary } from "../castore/ingest/local.ts";
 import type { Node } from "../castore/node.ts";
 import type { OperationOptions } from "../castore/progress.ts";
+import type { Castore } from "../castore/tree.ts";
 import { openBlob } from "../castore/blob/range.ts";
 import type { ContentAddress } from "../formats/content-address.ts";
 import { type DigestAlgo, startDigest } from "../formats/digest.ts";
@@ -54,7 +55,7 @@ export async function importPath(store: Store, path: string, options: ImportOpti
     : await ingestHost(store.castore, path, options);
   const root = method === "nar" ? ingested : flatRoot(ingested, path);
   const { digest, size, references } = await examine(store, root, options);
-  const hash = nixHash(algo, await contentHash(store, root, method, algo, digest));
+  const hash = nixHash(algo, await contentHash(store.castore, root, method, algo, digest));
   const info = describe(store, { name, root, address: { method, hash }, narSha256: digest, narSize: size, references });
   const stored = await store.pathInfos.put(info);
   await store.narIndex.put(digest, { root, narSize: size });
@@ -121,19 +122,23 @@ async function examine(store: Store, root: Node, options: ImportOptions) {
   return { digest: hash.finish(), size, references };
 }
 
-async function contentHash(
-  store: Store,
+/**
+ * The hash that a content address by `method` has for a tree. Only a file has one other than by its NAR.
+ * @param narSha256 that of the tree's NAR
+ */
+export async function contentHash(
+  castore: Castore,
   root: Node,
   method: "nar" | "flat" | "text",
   algo: DigestAlgo,
   narSha256: Uint8Array,
 ): Promise<Uint8Array> {
   if (method === "nar") {
-    return algo === "sha256" ? narSha256 : (await narDigest(store.castore, root, algo)).digest;
+    return algo === "sha256" ? narSha256 : (await narDigest(castore, root, algo)).digest;
   }
   const hash = startDigest(algo);
   if (root.type === "file") {
-    for await (const piece of (await openBlob(store.blobs, root.digest)).stream()) hash.update(piece);
+    for await (const piece of (await openBlob(castore.blobs, root.digest)).stream()) hash.update(piece);
   }
   return hash.finish();
 }

@@ -33,7 +33,7 @@ export {
   trustOf,
 } from "./sign.ts";
 export { countStore, measureStore, type StoreCounts, type StoreStatistics } from "./statistics.ts";
-export { Store, type StoreLocation, type StoreParts } from "./store.ts";
+export { Store, type StoreLocation, type StoreParts, type Substituter } from "./store.ts";
 export { verifyAddress, verifyStore, type VerifyStoreOptions, type VerifyStoreSummary } from "./verify.ts";
 export {
   exportPaths,

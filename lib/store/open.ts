@@ -8,6 +8,7 @@ import { DirObjectStore } from "../castore/object/dir.ts";
 import { parseAddress } from "./address.ts";
 import { LocalNarIndex, LocalPathInfoService } from "./local.ts";
 import { MemoryNarIndex, MemoryPathInfoService } from "./memory.ts";
+import { openCacheStore } from "./nix-http/store.ts";
 import { ObjectNarIndex, ObjectPathInfoService } from "./object.ts";
 import { Store } from "./store.ts";
 
@@ -36,6 +37,7 @@ export async function openStore(address?: string, options: OpenOptions = {}): Pr
       close: async () => {},
     });
   }
+  if (parsed.kind === "cache") return await openCacheStore(parsed.cache, storeDir);
   if (parsed.kind === "object") {
     const objects = await DirObjectStore.open(parsed.directory);
     return new Store({

@@ -37,6 +37,9 @@ export interface PathInfo {
   readonly signatures: readonly Signature[];
 }
 
+/** What somebody says of a path whose tree is not here yet. */
+export type PathClaim = Omit<PathInfo, "root">;
+
 /** The methods of a content address with the numbers of the protocol. */
 const CA_TYPES: readonly (readonly [ContentMethod, HashAlgo])[] = [
   ["nar", "sha256"],

@@ -14,12 +14,12 @@ import {
   verifyText,
 } from "../formats/signature.ts";
 import { contentAddressedPath, type StorePath } from "../formats/store-path.ts";
-import type { PathInfo } from "./path-info.ts";
+import type { PathClaim, PathInfo } from "./path-info.ts";
 import type { PathInfoService } from "./service.ts";
 import type { Store } from "./store.ts";
 
 /** The text that signatures of a path info are over. */
-export function fingerprintOf(info: PathInfo, storeDir?: string): string {
+export function fingerprintOf(info: PathClaim, storeDir?: string): string {
   const { path, narSha256, narSize, references } = info;
   return fingerprint({ storePath: path, narHash: nixHash("sha256", narSha256), narSize, references }, storeDir);
 }
@@ -36,8 +36,11 @@ export type Trust =
   | { readonly trusted: true; readonly by: "content" }
   | { readonly trusted: false };
 
-/** Whether one of `keys` has signed a path info, or its path follows from its contents. */
-export function trustOf(info: PathInfo, keys: readonly PublicKey[], storeDir?: string): Trust {
+/**
+ * Whether one of `keys` has signed a path info, or its path follows from its content address. In the second case what
+ * remains is to see whether the contents have that address: {@link hasContentAddress}.
+ */
+export function trustOf(info: PathClaim, keys: readonly PublicKey[], storeDir?: string): Trust {
   const text = fingerprintOf(info, storeDir);
   const good = info.signatures.find((signature) => verifyText(keys, text, signature));
   if (good) return { trusted: true, by: "signature", key: good.name };
@@ -45,7 +48,7 @@ export function trustOf(info: PathInfo, keys: readonly PublicKey[], storeDir?: s
 }
 
 /** Whether the path of a path info is the one that its content address gives. */
-export function isContentAddressed(info: PathInfo, storeDir?: string): boolean {
+export function isContentAddressed(info: PathClaim, storeDir?: string): boolean {
   if (!info.ca) return false;
   const self = info.references.some((reference) => reference.basename === info.path.basename);
   const references = info.references

@@ -13,6 +13,7 @@ import type { OperationOptions } from "../castore/progress.ts";
 import { type Castore, resolve, type TreeEntry, walkTree } from "../castore/tree.ts";
 import * as base32 from "../formats/nixbase32.ts";
 import { STORE_DIR, StorePath } from "../formats/store-path.ts";
+import type { CopyOptions, CopySummary } from "./copy.ts";
 import { type ImportOptions, importPath } from "./import.ts";
 import type { LocalNarIndex, LocalPathInfoService } from "./local.ts";
 import { type IngestedNar, ingestNar, type IngestNarOptions } from "./nar/ingest.ts";
@@ -35,6 +36,12 @@ export interface LocalParts {
   readonly narIndex: LocalNarIndex;
 }
 
+/** Where paths come from whose trees are not at hand as such: an ordinary binary cache has archives. */
+export interface Substituter {
+  /** Stores paths and, unless `noClosure`, all they refer to; what is there already is not fetched. */
+  substitute(to: Store, paths: readonly (StorePath | string)[], options?: CopyOptions): Promise<CopySummary>;
+}
+
 /** The parts of a {@link Store}. */
 export interface StoreParts {
   readonly address: string;
@@ -42,6 +49,7 @@ export interface StoreParts {
   readonly pathInfos: PathInfoService;
   readonly narIndex: NarIndex;
   readonly local?: LocalParts | undefined;
+  readonly substituter?: Substituter | undefined;
   readonly storeDir?: string | undefined;
   readonly close: () => Promise<void>;
 }
@@ -55,6 +63,8 @@ export class Store {
   readonly narIndex: NarIndex;
   /** The parts of a local store; `undefined` for others, which can neither collect nor verify. */
   readonly local: LocalParts | undefined;
+  /** Brings paths of this store to another one by a shorter way than through this store's services, where there is one. */
+  readonly substituter: Substituter | undefined;
   /** The directory that its paths claim to be in: part of every hash. */
   readonly storeDir: string;
   readonly #close: () => Promise<void>;
@@ -65,6 +75,7 @@ export class Store {
     this.pathInfos = parts.pathInfos;
     this.narIndex = parts.narIndex;
     this.local = parts.local;
+    this.substituter = parts.substituter;
     this.storeDir = parts.storeDir ?? STORE_DIR;
     this.#close = parts.close;
   }
@@ -101,7 +112,7 @@ export class Store {
    * @throws TvixError `ERR_STORE_NO_PATH` when it is not in this store.
    */
   async info(path: StorePath | string): Promise<PathInfo> {
-    const wanted = this.#parse(path);
+    const wanted = this.parsePath(path);
     const info = await this.pathInfos.get(wanted.digest);
     if (info === undefined || (wanted.name !== undefined && info.path.name !== wanted.name)) {
       const shown = wanted.name === undefined ? String(path) : `${this.storeDir}/${String(path).replace(/^.*\//, "")}`;
@@ -110,7 +121,8 @@ export class Store {
     return info;
   }
 
-  #parse(path: StorePath | string): { digest: Uint8Array; name: string | undefined } {
+  /** The hash, and the name where it is given, of what {@link Store.info} takes. @throws TvixError `ERR_STORE_PATH_…` */
+  parsePath(path: StorePath | string): { digest: Uint8Array; name: string | undefined } {
     if (path instanceof StorePath) return path;
     if (/^[0-9a-df-np-sv-z]{32}$/.test(path)) return { digest: base32.decode(path), name: undefined };
     return path.startsWith("/") ? StorePath.parseAbsolute(path, this.storeDir) : StorePath.parse(path);

@@ -11,7 +11,8 @@ import { StorePath } from "../formats/store-path.ts";
 import { Ingestion } from "../native/ingest.ts";
 import { closureOf } from "./closure.ts";
 import { checkAcyclic, referencesFirst } from "./gc.ts";
-import { ingestNar, type IngestedNar } from "./nar/ingest.ts";
+import type { IngestedNar } from "./nar/ingest.ts";
+import { ingestPath } from "./nar/path.ts";
 import { narDigest, narStream } from "./nar/render.ts";
 import { type PathInfo, sortedPaths } from "./path-info.ts";
 import type { Store } from "./store.ts";
@@ -87,10 +88,8 @@ async function importOne(
       item = next.done ? undefined : next.value;
     }
   };
-  let info: PathInfo | undefined;
-  const describe = (found: IngestedNar): PathInfo => {
+  const describe = ({ root, narSha256, narSize }: IngestedNar): PathInfo => {
     const { path, references, deriver } = trailer as ExportedPath;
-    const { root, narSha256, narSize } = found;
     return {
       path,
       root,
@@ -102,18 +101,7 @@ async function importOne(
       signatures: [],
     };
   };
-  const change = (found: IngestedNar) => {
-    info = describe(found);
-    const { local } = store;
-    if (!local) return;
-    const known = local.pathInfos.getSync(info.path.digest);
-    if (known && equalBytes(known.narSha256, info.narSha256)) info = known;
-    else local.pathInfos.putSync(info);
-    local.narIndex.putSync(info.narSha256, { root: info.root, narSize: info.narSize });
-  };
-  await ingestNar(store.castore, nar(), { ...(signal && { signal }), change });
-  const made = info as unknown as PathInfo;
-  return store.local ? made : await store.pathInfos.put(made);
+  return await ingestPath(store, nar(), describe, signal ? { signal } : {});
 }
 
 async function requireReferences(store: Store, { path, references }: ExportedPath): Promise<void> {

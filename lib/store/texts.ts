@@ -1,7 +1,5 @@
 // Storing many texts at once, as derivations are: one sync of the packs and one transaction for all of them.
 import { TvixError } from "../base/error.ts";
-import { CollectedError } from "../castore/local/batch.ts";
-import { missingFrom } from "../castore/local/presence.ts";
 import type { Digest } from "../castore/digest.ts";
 import type { FileNode } from "../castore/node.ts";
 import { startDigest } from "../formats/digest.ts";
@@ -9,6 +7,7 @@ import { nixHash } from "../formats/hash.ts";
 import { NarWriter } from "../formats/nar/writer.ts";
 import { StorePath, textPath } from "../formats/store-path.ts";
 import { type PathInfo, sortedPaths } from "./path-info.ts";
+import { putPaths, unlessCollected } from "./put.ts";
 import type { LocalParts, Store } from "./store.ts";
 
 /** A text that becomes a store path of its own. */
@@ -18,9 +17,6 @@ export interface StoredText {
   /** What it refers to. These paths are not looked up. */
   readonly references: readonly StorePath[];
 }
-
-/** How often a collection may come between. */
-const ATTEMPTS = 5;
 
 /**
  * Stores texts, each as a file whose path follows from its bytes, name and references. On a local store either all of
@@ -32,30 +28,12 @@ export async function importTexts(
   texts: readonly StoredText[],
   change: (local: LocalParts) => void = () => {},
 ): Promise<PathInfo[]> {
-  for (let attempt = 1; ; attempt++) {
+  return await unlessCollected(async () => {
     const digests = await store.blobs.put(texts.map(({ bytes }) => bytes));
     const infos = texts.map((text, i) => describe(store, text, digests[i]));
-    const { local } = store;
-    if (local === undefined) {
-      for (const info of infos) await store.pathInfos.put(info);
-      return infos;
-    }
-    try {
-      local.castore.index.write(() => {
-        for (const info of infos) putInfo(local, info);
-        change(local);
-      });
-      return infos;
-    } catch (error) {
-      if (!(error instanceof CollectedError) || attempt === ATTEMPTS) throw error;
-    }
-  }
-}
-
-function putInfo(local: LocalParts, info: PathInfo): void {
-  if (missingFrom(local.castore, info.root, true) !== undefined) throw new CollectedError();
-  local.pathInfos.putSync(info);
-  local.narIndex.putSync(info.narSha256, { root: info.root, narSize: info.narSize });
+    await putPaths(store, infos, change);
+    return infos;
+  });
 }
 
 function describe(store: Store, { name, bytes, references }: StoredText, digest: Digest | undefined): PathInfo {

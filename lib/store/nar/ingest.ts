@@ -35,7 +35,10 @@ export interface IngestedNar {
 export interface IngestNarOptions extends OperationOptions {
   /** Store paths to look for. Default: none. */
   readonly candidates?: readonly StorePath[];
-  /** For a local store: writes further entries into the transaction that makes the tree visible. */
+  /**
+   * Called once everything is known and before the tree can be reached: what it throws refuses the NAR. In a local
+   * store it runs inside the transaction that makes the tree visible, and may write further entries into it.
+   */
   readonly change?: (found: IngestedNar) => void;
 }
 
@@ -93,7 +96,6 @@ class NarIngestion {
     await this.#flush();
     const directories: Directory[] = [];
     const root = settle(this.#root as PendingNode, directories);
-    if (root.type === "directory") await this.#castore.directories.putClosure(directories);
     const result = {
       root,
       narSha256: this.#hash.finish(),
@@ -101,6 +103,7 @@ class NarIngestion {
       references: this.#scanner.found,
     };
     this.#options.change?.(result);
+    if (root.type === "directory") await this.#castore.directories.putClosure(directories);
     return result;
   }
 
