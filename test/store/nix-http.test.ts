@@ -89,7 +89,7 @@ describe("caches that C++ Nix wrote", () => {
   test("a cache is a store that can be read", async () => {
     const server = await serveFiles(cacheFiles("xz"));
     const cache = await openStore(`nix+${server.url}?${KEY}`);
-    expect(new TextDecoder().decode(await cache.readFile(`${TEXT}`))).toBe("plain text\n");
+    expect(new TextDecoder().decode(await cache.readFile(TEXT))).toBe("plain text\n");
     expect((await collectBytes(cache.nar(LIB))).length).toBe(120);
     await expect(cache.info("00000000000000000000000000000000")).rejects.toMatchObject({ code: "ERR_STORE_NO_PATH" });
     await expect(cache.pathInfos.put(await cache.info(TEXT))).rejects.toMatchObject({ code: "ERR_STORE_READONLY" });
