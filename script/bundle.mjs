@@ -9,6 +9,17 @@ const root = join(import.meta.dirname, "..");
 const directory = join(root, "dist/cli");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
+/** Commander loads what starts processes, and with it all of Node's networking, for a feature that we do not use. */
+const WITHOUT_PROCESSES = {
+  name: "without-processes",
+  setup(plan) {
+    plan.onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
+      importer.includes("/commander/") ? { path: "child_process", namespace: "empty" } : undefined,
+    );
+    plan.onLoad({ filter: /.*/, namespace: "empty" }, () => ({ contents: "module.exports = {};" }));
+  },
+};
+
 await build({
   entryPoints: [join(directory, "program.js"), join(directory, "replay.js")],
   outdir: directory,
@@ -25,6 +36,7 @@ await build({
   // Names stay, so that stacks stay readable.
   minifyWhitespace: true,
   minifySyntax: true,
+  plugins: [WITHOUT_PROCESSES],
   logLevel: "warning",
 });
 

@@ -197,7 +197,7 @@ export class Evaluator implements Runtime {
 
   private run(source: Source, purpose: "file" | "expression"): Whnf {
     const unit = new Unit(this, source, this.globals);
-    const start = performance.now();
+    const start = this.observer === null ? 0 : performance.now();
     let origin: UnitOrigin = "cache";
     const code = this.backend.load(
       unit,

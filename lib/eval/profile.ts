@@ -1,6 +1,6 @@
 // CPU profiles by Nix function: V8's own sampling profiler, with the frames of compiled units named after the source.
 
-import { Session } from "node:inspector";
+import type { Session as InspectorSession } from "node:inspector";
 import { scriptFunction } from "./vm/script-trace.ts";
 
 interface CallFrame {
@@ -22,7 +22,8 @@ export interface Profiling {
 
 /** Starts profiling this thread, with a sample every `interval` microseconds. */
 export function startProfile(interval = 200): Profiling {
-  const session = new Session();
+  // Loaded only now: it costs the start of each program as much as a small evaluation.
+  const session: InspectorSession = new (process.getBuiltinModule("node:inspector").Session)();
   session.connect();
   session.post("Profiler.enable");
   session.post("Profiler.setSamplingInterval", { interval });

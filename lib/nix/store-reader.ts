@@ -1,10 +1,12 @@
 // Reading a store in the middle of an evaluation, which cannot wait: path infos, directories and files, synchronously.
 import { type Digest, digestKey } from "../castore/digest.ts";
 import type { Directory } from "../castore/directory.ts";
+import { LocalStore } from "../castore/local/store.ts";
 import { TvixError } from "../base/error.ts";
 import type { StorePath } from "../formats/store-path.ts";
+import { LocalPathInfoService } from "../store/local.ts";
 import type { PathInfo } from "../store/path-info.ts";
-import type { LocalParts, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 
 /** Directories remembered between look-ups: an evaluation opens the same few again and again. */
 const REMEMBERED = 4096;
@@ -25,11 +27,43 @@ export function storeReader(store: Store): StoreReader {
   return new LocalReader(store.requireLocal("reading during an evaluation"));
 }
 
+/** A reader with a store of its own. */
+export interface OwnReader extends StoreReader {
+  /** Opens the store now, if it is not open. @throws TvixError what opening a local store for reading throws */
+  open(): void;
+  close(): Promise<void>;
+}
+
+/** Reads the local store in a directory, which is opened when something is first asked: most evaluations never ask. */
+export function lazyReader(directory: string): OwnReader {
+  let castore: LocalStore | undefined;
+  let opened: LocalReader | undefined;
+  const open = (): LocalReader => {
+    if (opened === undefined) {
+      castore = LocalStore.openForReading(directory);
+      opened = new LocalReader({ castore, pathInfos: new LocalPathInfoService(castore) });
+    }
+    return opened;
+  };
+  return {
+    open,
+    info: (path) => open().info(path),
+    directory: (digest) => open().directory(digest),
+    file: (digest) => open().file(digest),
+    close: async () => await castore?.close(),
+  };
+}
+
+interface ReadableParts {
+  readonly castore: LocalStore;
+  readonly pathInfos: LocalPathInfoService;
+}
+
 class LocalReader implements StoreReader {
-  readonly #local: LocalParts;
+  readonly #local: ReadableParts;
   readonly #directories = new Map<string, Directory>();
 
-  constructor(local: LocalParts) {
+  constructor(local: ReadableParts) {
     this.#local = local;
   }
 

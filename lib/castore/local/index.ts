@@ -13,8 +13,9 @@
 // rejection proper, and a commit is one short write-out; `overlappingSync: false` makes a commit that returned durable.
 import { existsSync, statfsSync } from "node:fs";
 import { access, constants, mkdir } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { type Database, open, type RootDatabase } from "lmdb";
+import type { Database, RootDatabase } from "lmdb";
 import { concatBytes, equalBytes } from "../../base/bytes.ts";
 import { encodeUtf8 } from "../../base/text.ts";
 import { TvixError } from "../../base/error.ts";
@@ -30,6 +31,8 @@ export const TABLES: IndexTables = { chunks: 32, blobs: 32, directories: 32, met
 /** Address space reserved for the index: what it may grow to without remapping. Costs neither memory nor disk. */
 const MAP_SIZE = 2 ** 36;
 const SEAL_LENGTH = 8;
+
+const require = createRequire(import.meta.url);
 
 /** Bytes to bytes, sorted by key: one named database. Calls are synchronous; writes only inside {@link LocalIndex.write}. */
 export class Table {
@@ -171,18 +174,29 @@ export class LocalIndex {
    * @throws TvixError `ERR_STORE_MISSING`, `ERR_STORE_VERSION`, `ERR_STORE_READONLY`, `ERR_STORE_INDEX`, `ERR_STORE_IO`.
    */
   static async open(directory: string, readOnly: boolean): Promise<LocalIndex> {
+    if (readOnly) return LocalIndex.openForReading(directory);
     const path = join(directory, "index.lmdb");
-    if (readOnly && !existsSync(join(path, "data.mdb"))) {
+    try {
+      await makeDirectory(path);
+      const environment = await openForWriting(path);
+      // Slots of readers that were killed would keep old pages from being reused.
+      environment.readerCheck();
+      return new LocalIndex(directory, false, environment);
+    } catch (error) {
+      throw indexError(error, directory);
+    }
+  }
+
+  /** Opens an index that is there, in the call itself. @throws what {@link open} throws */
+  static openForReading(directory: string): LocalIndex {
+    const path = join(directory, "index.lmdb");
+    if (!existsSync(join(path, "data.mdb"))) {
       throw new TvixError("ERR_STORE_MISSING", `there is no store in ${directory}`);
     }
     const [problem] = await checkIndex(directory, TABLES, false);
     if (problem !== undefined) throw indexDamage(directory, problem);
     try {
-      if (!readOnly) await makeDirectory(path);
-      const environment = await openEnvironment(path, readOnly);
-      // Slots of readers that were killed would keep old pages from being reused.
-      if (!readOnly) environment.readerCheck();
-      return new LocalIndex(directory, readOnly, environment);
+      return new LocalIndex(directory, true, openEnvironment(path, true));
     } catch (error) {
       throw indexError(error, directory);
     }
@@ -278,27 +292,33 @@ const emptyDatabase = {
   getStats: () => ({ entryCount: 0 }),
 } as unknown as Database<Uint8Array, Uint8Array>;
 
+/** Opens the environment. Loading lmdb takes as long as starting the rest of a program, so it waits until here. */
+function openEnvironment(path: string, readOnly: boolean): RootDatabase<Uint8Array, Uint8Array> {
+  const { open } = require("lmdb") as typeof import("lmdb");
+  return open<Uint8Array, Uint8Array>({
+    path,
+    readOnly,
+    maxDbs: 32,
+    maxReaders: 512,
+    mapSize: MAP_SIZE,
+    noSubdir: false,
+    overlappingSync: false,
+    cache: false,
+    encoding: "binary",
+    keyEncoding: "binary",
+  });
+}
+
 /**
- * Opens the environment. lmdb keeps one handle per file and process, also for a moment after it was closed; one closed
- * that was read-only cannot serve a writer then ("No transaction to renew"), so a writer waits for it to go.
+ * lmdb keeps one handle per file and process, also for a moment after it was closed; one closed that was read-only
+ * cannot serve a writer then ("No transaction to renew"), so a writer waits for it to go.
  */
-async function openEnvironment(path: string, readOnly: boolean): Promise<RootDatabase<Uint8Array, Uint8Array>> {
+async function openForWriting(path: string): Promise<RootDatabase<Uint8Array, Uint8Array>> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return open<Uint8Array, Uint8Array>({
-        path,
-        readOnly,
-        maxDbs: 32,
-        maxReaders: 512,
-        mapSize: MAP_SIZE,
-        noSubdir: false,
-        overlappingSync: false,
-        cache: false,
-        encoding: "binary",
-        keyEncoding: "binary",
-      });
+      return openEnvironment(path, false);
     } catch (error) {
-      if (readOnly || attempt === 20 || !String(error).includes("No transaction to renew")) throw error;
+      if (attempt === 20 || !String(error).includes("No transaction to renew")) throw error;
       await new Promise((done) => {
         setTimeout(done, 5);
       });

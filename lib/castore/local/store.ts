@@ -47,6 +47,11 @@ export class LocalStore {
     return new LocalStore(directory, await LocalIndex.open(directory, readOnly));
   }
 
+  /** Opens a store that is there for reading, in the call itself. @throws what {@link open} throws */
+  static openForReading(directory: string): LocalStore {
+    return new LocalStore(directory, LocalIndex.openForReading(directory));
+  }
+
   /** Starts a batch of chunks to be committed together. */
   batch(): Batch {
     return new Batch(this.#commits);

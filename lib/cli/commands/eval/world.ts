@@ -16,7 +16,8 @@ import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { canonicalPath } from "../../../eval/vm/path-text.ts";
 import { parseSearchPath, parseSearchPathEntry } from "../../../nix/search-path.ts";
 import { openSession, type Session, type SessionOptions } from "../../../nix/session.ts";
-import type { StoreReader } from "../../../nix/store-reader.ts";
+import { lazyReader, type OwnReader, storeReader } from "../../../nix/store-reader.ts";
+import { parseAddress } from "../../../store/address.ts";
 import type { Store } from "../../../store/store.ts";
 import { cacheDirectory } from "../../cache-home.ts";
 import { entry } from "../../entry.ts";
@@ -52,9 +53,10 @@ export async function withWorld(
   const backend = nodeBackend(flags.cache ? { cacheDirectory: cacheDirectory("units") } : {});
   const host = fileSystemIO();
   const recorder = new Recorder(flags, flags.traceIo ? recordingIO(host, traceIo) : host);
-  const opened = store === undefined ? await openExistingStore(flags, recorder.io) : undefined;
+  const own = store === undefined ? ownReader(flags, recorder.io) : undefined;
   try {
-    const reader = await readerOf(store ?? opened);
+    if (flags.store !== undefined) own?.open();
+    const reader = store?.local === undefined ? own : storeReader(store);
     const session = openSession({
       ...sessionOptions(flags, recorder),
       backend,
@@ -65,10 +67,10 @@ export async function withWorld(
     await work({ session, given: readArguments(flags, session.evaluator), recorder });
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
-    await opened?.close();
+    await own?.close();
     process.exitCode = await runDeep(entry(), process.argv.slice(2));
   } finally {
-    await opened?.close();
+    await own?.close();
     if (profiling !== undefined) writeFileSync(flags.profile as string, profiling.stop());
     if (stats !== undefined) process.stderr.write(`${JSON.stringify(stats.stats())}\n`);
   }
@@ -92,24 +94,13 @@ function summary(value: unknown): string {
   return value instanceof Map ? `${value.size} entries` : String(value);
 }
 
-/** The store that evaluation may read: that of the flag, or the default one if it exists. */
-async function openExistingStore(flags: WorldFlags, io: EvalIO): Promise<Store | undefined> {
-  const address = flags.store ?? process.env["TVIX_STORE"];
-  const { parseAddress } = await import("../../../store/address.ts");
-  const parsed = parseAddress(address);
-  if (flags.store === undefined) {
-    if (parsed.kind !== "local") return undefined;
-    const index = bytesToLatin1(encodeUtf8(join(parsed.directory, "index.lmdb")));
-    if (io.fileType(index) === undefined) return undefined;
-  }
-  const { openStore } = await import("../../../store/open.ts");
-  return await openStore(address, { readOnly: parsed.kind === "local" });
-}
-
-async function readerOf(store: Store | undefined): Promise<StoreReader | undefined> {
-  if (store?.local === undefined) return undefined;
-  const { storeReader } = await import("../../../nix/store-reader.ts");
-  return storeReader(store);
+/** Reads the store of the flag, or the default one if it exists; only local ones can be read during an evaluation. */
+function ownReader(flags: WorldFlags, io: EvalIO): OwnReader | undefined {
+  const parsed = parseAddress(flags.store ?? process.env["TVIX_STORE"]);
+  if (parsed.kind !== "local") return undefined;
+  const index = bytesToLatin1(encodeUtf8(join(parsed.directory, "index.lmdb")));
+  if (flags.store === undefined && io.fileType(index) === undefined) return undefined;
+  return lazyReader(parsed.directory);
 }
 
 /** Of what the parser notices, what Nix too says unasked; the rest is for linters. */
