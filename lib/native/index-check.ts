@@ -1,10 +1,13 @@
 // Checking the file of a store's index page by page, natively, before LMDB trusts it.
 import { join } from "node:path";
 import { core } from "./load.ts";
-import { pathBytes, settled } from "./failure.ts";
+import { guarded, pathBytes, settled } from "./failure.ts";
+
+type Question = [path: Uint8Array, names: readonly string[], keyLengths: Uint32Array, strict: boolean];
 
 interface IndexAddon {
-  checkIndex(path: Uint8Array, names: readonly string[], keyLengths: Uint32Array, strict: boolean): Promise<string[]>;
+  checkIndex(...question: Question): Promise<string[]>;
+  checkIndexSync(...question: Question): string[];
 }
 
 const addon = (): IndexAddon => core() as unknown as IndexAddon;
@@ -19,6 +22,15 @@ export type IndexTables = Readonly<Record<string, number>>;
  * @throws TvixError `ERR_STORE_IO` when it cannot be read
  */
 export async function checkIndex(directory: string, tables: IndexTables, strict: boolean): Promise<string[]> {
+  return settled(addon().checkIndex(...question(directory, tables, strict)));
+}
+
+/** {@link checkIndex} in the call itself, for those who cannot wait. */
+export function checkIndexSync(directory: string, tables: IndexTables, strict: boolean): string[] {
+  return guarded(() => addon().checkIndexSync(...question(directory, tables, strict)));
+}
+
+function question(directory: string, tables: IndexTables, strict: boolean): Question {
   const path = pathBytes(join(directory, "index.lmdb", "data.mdb"));
-  return settled(addon().checkIndex(path, Object.keys(tables), Uint32Array.from(Object.values(tables)), strict));
+  return [path, Object.keys(tables), Uint32Array.from(Object.values(tables)), strict];
 }

@@ -19,7 +19,7 @@ import type { Database, RootDatabase } from "lmdb";
 import { concatBytes, equalBytes } from "../../base/bytes.ts";
 import { encodeUtf8 } from "../../base/text.ts";
 import { TvixError } from "../../base/error.ts";
-import { checkIndex, type IndexTables } from "../../native/index-check.ts";
+import { checkIndex, checkIndexSync, type IndexTables } from "../../native/index-check.ts";
 import { blake3 } from "../../native/blake3.ts";
 
 /** The version of the layout that this code reads and writes. */
@@ -176,6 +176,8 @@ export class LocalIndex {
   static async open(directory: string, readOnly: boolean): Promise<LocalIndex> {
     if (readOnly) return LocalIndex.openForReading(directory);
     const path = join(directory, "index.lmdb");
+    const [problem] = await checkIndex(directory, TABLES, false);
+    if (problem !== undefined) throw indexDamage(directory, problem);
     try {
       await makeDirectory(path);
       const environment = await openForWriting(path);
@@ -193,7 +195,7 @@ export class LocalIndex {
     if (!existsSync(join(path, "data.mdb"))) {
       throw new TvixError("ERR_STORE_MISSING", `there is no store in ${directory}`);
     }
-    const [problem] = await checkIndex(directory, TABLES, false);
+    const [problem] = checkIndexSync(directory, TABLES, false);
     if (problem !== undefined) throw indexDamage(directory, problem);
     try {
       return new LocalIndex(directory, true, openEnvironment(path, true));
