@@ -8,7 +8,7 @@ import { compareSymbols, internShape, type Shape } from "../value/shape.ts";
 import { ContextBuilder, ContextString, makeString } from "../value/string.ts";
 import { symbol, symbolName, type Sym } from "../value/symbol.ts";
 import { force } from "../value/thunk.ts";
-import { isInt, isList, NixPath, type Value, type Whnf } from "../value/value.ts";
+import { isList, NixPath, type Value, type Whnf } from "../value/value.ts";
 import { call1 } from "../vm/call.ts";
 import { coerceToString, WEAK_COPY } from "../vm/coerce.ts";
 import { forcePlainString } from "../vm/demand.ts";
@@ -72,28 +72,40 @@ export function valueToJson(rt: Runtime, value: Value, context: ContextBuilder):
   return writer.out.text;
 }
 
-/** For each shape, what is written in front of each value: `{"a":`, `,"b":`. */
-const openings = new WeakMap<Shape, readonly string[]>();
+/** How sets of one shape are written. */
+interface ShapeForm {
+  readonly shape: Shape;
+  /** Where `__toString` and `outPath` are, which stand for the whole set; -1 for nowhere. */
+  readonly method: number;
+  readonly outPath: number;
+  /** What goes in front of each value: `{"a":`, `,"b":`. */
+  readonly before: readonly string[];
+}
 
-function openingsOf(shape: Shape): readonly string[] {
-  let known = openings.get(shape);
-  if (known === undefined) {
-    known = shape.keys.map((key, i) => {
+const forms = new WeakMap<Shape, ShapeForm>();
+
+function formOf(shape: Shape): ShapeForm {
+  let form = forms.get(shape);
+  if (form === undefined) {
+    const before = shape.keys.map((key, i) => {
       const out = new JsonOutput();
       out.raw(i === 0 ? "{" : ",");
       out.string(symbolName(key));
       out.raw(":");
       return out.text;
     });
-    openings.set(shape, known);
+    form = { shape, method: shape.indexOf(TO_STRING), outPath: shape.indexOf(OUT_PATH), before };
+    forms.set(shape, form);
   }
-  return known;
+  return form;
 }
 
 class ValueWriter {
   readonly out: JsonOutput = new JsonOutput();
   readonly #rt: Runtime;
   readonly #context: ContextBuilder;
+  /** The form used last: most sets are like those before them. */
+  #form: ShapeForm | undefined;
 
   constructor(rt: Runtime, context: ContextBuilder) {
     this.#rt = rt;
@@ -104,7 +116,8 @@ class ValueWriter {
     const v = force(value);
     const out = this.out;
     if (typeof v === "string") out.string(v);
-    else if (v === null || typeof v === "boolean" || isInt(v)) out.raw(String(v));
+    else if (typeof v === "number") out.integer(v);
+    else if (v === null || typeof v === "boolean" || typeof v === "bigint") out.raw(String(v));
     else if (v instanceof ContextString) {
       this.#context.add(v.context);
       out.string(v.text);
@@ -116,10 +129,7 @@ class ValueWriter {
   }
 
   #writeList(list: readonly Value[]): void {
-    if (list.length === 0) {
-      this.out.raw("[]");
-      return;
-    }
+    if (list.length === 0) return this.out.raw("[]");
     for (let i = 0; i < list.length; i++) {
       this.out.raw(i === 0 ? "[" : ",");
       this.write(list[i] as Value);
@@ -128,22 +138,15 @@ class ValueWriter {
   }
 
   #writeAttrs(attrs: Attrs): void {
-    const method = attrs.get(TO_STRING);
-    if (method !== undefined) {
-      this.out.string(coerceToString(this.#rt, call1(method, attrs), WEAK_COPY, this.#context));
-      return;
-    }
-    const outPath = attrs.get(OUT_PATH);
-    if (outPath !== undefined) {
-      this.write(outPath);
-      return;
-    }
     const { shape, values } = attrs.flatten();
-    if (values.length === 0) {
-      this.out.raw("{}");
-      return;
+    if (values.length === 0) return this.out.raw("{}");
+    const form = this.#form?.shape === shape ? this.#form : (this.#form = formOf(shape));
+    if (form.method >= 0) {
+      const text = coerceToString(this.#rt, call1(values[form.method] as Value, attrs), WEAK_COPY, this.#context);
+      return this.out.string(text);
     }
-    const before = openingsOf(shape);
+    if (form.outPath >= 0) return this.write(values[form.outPath] as Value);
+    const { before } = form;
     for (let i = 0; i < values.length; i++) {
       this.out.raw(before[i] as string);
       this.write(values[i] as Value);

@@ -55,6 +55,13 @@ const CONTROL_NAMES =
 const CONTROL_ESCAPES: Readonly<Record<number, string>> = { 8: "b", 9: "t", 10: "n", 12: "f", 13: "r" };
 const LITERAL_OR_VALUE = "'[', '{', or a literal";
 
+/** The powers of ten that are floats without rounding. */
+const POWERS_OF_TEN = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17];
+
+function isDigit(code: number): boolean {
+  return code >= ZERO && code <= NINE;
+}
+
 /** Nodes of the tree of name sequences; objects beyond it get a layout each. */
 const NODE_LIMIT = 20_000;
 
@@ -96,8 +103,9 @@ class JsonParser<V, L> {
   readonly #builder: JsonBuilder<V, L>;
   readonly #root: NameNode<L> = new NameNode(null, "");
   #nodes = 0;
-  /** The complete values of all open lists and objects. */
+  /** The complete values of all open lists and objects: those below `#depth`. It never shrinks, which V8 makes dear. */
   readonly #values: V[] = [];
+  #depth = 0;
   #at = 0;
   /** Where the last string or number began: nlohmann shows all text from there for a word that is no literal. */
   #shownFrom = 0;
@@ -120,7 +128,7 @@ class JsonParser<V, L> {
       let value: V;
       if (code === OPEN_OBJECT || code === OPEN_LIST) {
         this.#at++;
-        const inner: Frame<L> = { base: this.#values.length, node: code === OPEN_OBJECT ? this.#root : null };
+        const inner: Frame<L> = { base: this.#depth, node: code === OPEN_OBJECT ? this.#root : null };
         if (this.#skipSpace() !== code + 2) {
           if (frame) frames.push(frame);
           frame = inner;
@@ -135,7 +143,7 @@ class JsonParser<V, L> {
       // A value is complete: close what it completes.
       for (;;) {
         if (frame === undefined) return this.#end(value);
-        this.#values.push(value);
+        this.#values[this.#depth++] = value;
         const after = this.#skipSpace();
         if (after === COMMA) {
           this.#at++;
@@ -154,8 +162,8 @@ class JsonParser<V, L> {
 
   /** The value of a list or object whose closing bracket has been read. */
   #close(frame: Frame<L>): V {
-    const values = this.#values.slice(frame.base);
-    this.#values.length = frame.base;
+    const values = this.#values.slice(frame.base, this.#depth);
+    this.#depth = frame.base;
     const node = frame.node;
     if (node === null) return this.#builder.list(values);
     const layout = node.layout ?? this.#builder.layout(namesOf(node));
@@ -258,12 +266,12 @@ class JsonParser<V, L> {
       code = text.charCodeAt(++at);
     } else {
       if (!(code > ZERO && code <= NINE)) this.#fault("invalid number; expected digit after '-'", start, at + 1);
-      while (code >= ZERO && code <= NINE) {
+      while (isDigit(code)) {
         value = value * 10 + (code - ZERO);
         code = text.charCodeAt(++at);
       }
     }
-    if (code === DOT || (code | 0x20) === 0x65) return this.#float(start, at, code);
+    if (code === DOT || (code | 0x20) === 0x65) return this.#float(start, at, code, value);
     this.#at = at;
     const negative = text.charCodeAt(start) === MINUS;
     // A sum of less than 2^53 was computed without rounding.
@@ -273,30 +281,44 @@ class JsonParser<V, L> {
     return this.#finite(text.slice(start, at));
   }
 
-  /** The rest of a number from its dot or exponent, which is at `from`. */
-  #float(start: number, from: number, first: number): V {
+  /** The rest of a number from its dot or exponent, which is at `from`; `whole` is what stands before it. */
+  #float(start: number, from: number, first: number, whole: number): V {
     const text = this.#text;
     let at = from;
     let code = first;
-    const digits = (fault: string): void => {
-      if (!(code >= ZERO && code <= NINE)) this.#fault(fault, start, at + 1);
-      while (code >= ZERO && code <= NINE) code = text.charCodeAt(++at);
-    };
+    let mantissa = whole;
     if (code === DOT) {
       code = text.charCodeAt(++at);
-      digits("invalid number; expected digit after '.'");
+      if (!isDigit(code)) this.#fault("invalid number; expected digit after '.'", start, at + 1);
+      while (isDigit(code)) {
+        mantissa = mantissa * 10 + (code - ZERO);
+        code = text.charCodeAt(++at);
+      }
     }
     if ((code | 0x20) === 0x65) {
-      code = text.charCodeAt(++at);
-      let fault = "invalid number; expected '+', '-', or digit after exponent";
-      if (code === MINUS || code === 0x2b) {
-        code = text.charCodeAt(++at);
-        fault = "invalid number; expected digit after exponent sign";
-      }
-      digits(fault);
+      at = this.#exponent(start, at);
+    } else if (mantissa <= Number.MAX_SAFE_INTEGER && at - from <= POWERS_OF_TEN.length) {
+      // Both are exact, so the quotient is the nearest float.
+      const value = mantissa / (POWERS_OF_TEN[at - from - 1] as number);
+      this.#at = at;
+      return this.#builder.float(text.charCodeAt(start) === MINUS ? -value : value);
     }
     this.#at = at;
     return this.#finite(text.slice(start, at));
+  }
+
+  /** Where the exponent ends whose `e` is at `from`. */
+  #exponent(start: number, from: number): number {
+    const text = this.#text;
+    let at = from + 1;
+    let fault = "invalid number; expected '+', '-', or digit after exponent";
+    if (text.charCodeAt(at) === MINUS || text.charCodeAt(at) === 0x2b) {
+      at++;
+      fault = "invalid number; expected digit after exponent sign";
+    }
+    if (!isDigit(text.charCodeAt(at))) this.#fault(fault, start, at + 1);
+    while (isDigit(text.charCodeAt(at))) at++;
+    return at;
   }
 
   #finite(digits: string): V {

@@ -38,6 +38,22 @@ export class JsonOutput {
     this.#length = at;
   }
 
+  /** Appends a safe integer. */
+  integer(value: number): void {
+    if (value < 0 || value > 0x7fffffff) return this.raw(String(value));
+    let digits = 1;
+    for (let limit = 10; limit <= value; limit *= 10) digits++;
+    this.#reserve(digits);
+    const bytes = this.#bytes;
+    let rest = value;
+    for (let at = this.#length + digits - 1; at >= this.#length; at--) {
+      const tens = (rest / 10) | 0;
+      bytes[at] = 0x30 + rest - 10 * tens;
+      rest = tens;
+    }
+    this.#length += digits;
+  }
+
   /** Appends a string with its quotes; `text` is one char per byte and must be UTF-8, else `ERR_EVAL_JSON`. */
   string(text: string): void {
     // Every byte may become `\u00xx`.
