@@ -38,6 +38,16 @@ export function latin1ToBytes(text: string): Uint8Array {
   return out;
 }
 
+/** Text as the byte string of its UTF-8. */
+export function toByteString(text: string): string {
+  return bytesToLatin1(encodeUtf8(text));
+}
+
+/** A byte string as text; `undefined` when it is not UTF-8. */
+export function fromByteString(bytes: string): string | undefined {
+  return decodeUtf8(latin1ToBytes(bytes));
+}
+
 /** Bytes as text for a message: UTF-8 where valid, control characters and other bytes as `\xNN`. */
 export function displayBytes(bytes: Uint8Array): string {
   const text = decodeUtf8(bytes);

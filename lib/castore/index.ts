@@ -19,6 +19,7 @@ export { ObjectDirectoryService } from "./directory/object.ts";
 export type { DirectoryService } from "./directory/service.ts";
 export { Directory, EMPTY_DIRECTORY, type Entry } from "./directory.ts";
 export { exportTree } from "./export.ts";
+export { EntryIngestion, type EntryLimits } from "./ingest/entries.ts";
 export { ingestHost, ingestTree, type TreeSource } from "./ingest/portable.ts";
 export { collect, type CollectOptions, type CollectSummary } from "./local/collect.ts";
 export { LocalStore, type LocalStoreOptions } from "./local/store.ts";

@@ -40,6 +40,8 @@ export interface StoreAccess {
   realise(context: StringContext): void;
   /** What the text of a file in the store refers to. */
   fileContext?(path: string, text: string): StringContext;
+  /** Whether a path may be read in pure and restricted mode, because evaluation itself has put it into the store. */
+  allows?(path: string): boolean;
   /** Makes an entry of the search path that is not a plain path (a URL) one; `undefined` when it cannot be had. */
   resolveEntry?(entry: string): string | undefined;
 }
@@ -280,6 +282,7 @@ export class Evaluator implements Runtime {
     if (!pure && !restricted) return path;
     const allowed = [...(this.options.allowedPaths ?? []), ...(pure ? [] : searchPath.map((entry) => entry.path))];
     if (allowed.some((root) => path === root || path.startsWith(root.endsWith("/") ? root : `${root}/`))) return path;
+    if (this.options.store?.allows?.(path) === true) return path;
     const mode = pure ? "pure evaluation mode (use '--impure' to override)" : "restricted mode";
     throw new EvalError("ERR_EVAL_RESTRICTED", `access to absolute path '${path}' is forbidden in ${mode}`);
   }

@@ -8,6 +8,7 @@ export {
   type InstantiateOptions,
   type InstantiateSummary,
 } from "./instantiate.ts";
+export { defaultFetchCache, Fetcher, type FetcherOptions } from "./fetch/fetcher.ts";
 export { KnownPaths } from "./known-paths.ts";
 export { parseSearchPath, parseSearchPathEntry } from "./search-path.ts";
 export { openSession, type Session, type SessionOptions } from "./session.ts";

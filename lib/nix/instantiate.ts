@@ -5,6 +5,7 @@ import { CollectedError } from "../castore/local/batch.ts";
 import { referencesOf } from "../derivation/model.ts";
 import { nixHash } from "../formats/hash.ts";
 import { sourcePath, StorePath } from "../formats/store-path.ts";
+import { importNode } from "../store/import.ts";
 import type { PathInfo } from "../store/path-info.ts";
 import { addRoot, putRootSync, rootName } from "../store/roots.ts";
 import type { LocalParts, Store } from "../store/store.ts";
@@ -152,6 +153,7 @@ class Writer {
       const [info] = await importTexts(store, [{ name, bytes: latin1ToBytes(source.text), references }]);
       return info as PathInfo;
     }
+    if (source.kind === "fetched") return await this.#importFetched(path, source);
     const host = this.#hostPath(source);
     if (host !== undefined) {
       const { signal } = this.#options;
@@ -163,7 +165,8 @@ class Writer {
 
   /** Where a source lies whole on the host, under a name that the host's functions take. */
   #hostPath(source: Source): string | undefined {
-    if (source.kind === "text" || (source.kind === "tree" && source.accepted !== null)) return undefined;
+    if (source.kind === "text" || source.kind === "fetched") return undefined;
+    if (source.kind === "tree" && source.accepted !== null) return undefined;
     if (source.origin.startsWith(`${this.#world.storeDir}/`)) return undefined;
     return decodeUtf8(latin1ToBytes(source.origin));
   }
@@ -182,6 +185,12 @@ class Writer {
     if (made.basename !== parsed.basename) return { ...info, path: made };
     await store.narIndex.put(narSha256, { root, narSize });
     return await store.pathInfos.put(info);
+  }
+
+  /** What was fetched: as the NAR of what evaluation sees of it. */
+  async #importFetched(path: string, { method }: Source & { kind: "fetched" }): Promise<PathInfo> {
+    const { root } = await this.#store.ingestNar(narOfTree(this.#world.io, path), this.#options);
+    return await importNode(this.#store, root, { name: this.#parse(path).name, method });
   }
 
   async #writeTexts(texts: readonly StoredText[]): Promise<void> {
@@ -227,7 +236,8 @@ function groupBySize(texts: readonly StoredText[]): StoredText[][] {
 }
 
 function originOf(source: Source): string {
-  return source.kind === "text" ? "a text" : source.origin;
+  if (source.kind === "text") return "a text";
+  return source.kind === "fetched" ? "what was fetched" : source.origin;
 }
 
 function missingInput(path: string): TvixError {

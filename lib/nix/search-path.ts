@@ -27,3 +27,9 @@ function isInsideUrl(text: string, start: number, colon: number): boolean {
   const value = text.slice(text.lastIndexOf("=", colon) < start ? start : text.lastIndexOf("=", colon) + 1, colon);
   return value === "channel" || value === "flake";
 }
+
+/** A URL for what `fetchTarball` and the search path take: `channel:NAME` is the archive of that channel. */
+export function channelUrl(text: string): string {
+  if (!text.startsWith("channel:")) return text;
+  return `https://channels.nixos.org/${text.slice("channel:".length)}/nixexprs.tar.xz`;
+}

@@ -5,7 +5,10 @@ import type { EvalIO } from "../eval/io.ts";
 import { storeBuiltins } from "./builtins/paths.ts";
 import { derivationBuiltins } from "./builtins/derivation.ts";
 import { importBuiltin } from "./builtins/import.ts";
+import { fetchBuiltins } from "./builtins/fetch.ts";
 import { FETCHURL_SOURCE } from "./core-files.ts";
+import type { Fetcher } from "./fetch/fetcher.ts";
+import { InputFetcher } from "./fetch/inputs.ts";
 import type { KnownPaths } from "./known-paths.ts";
 import type { StoreReader } from "./store-reader.ts";
 import { World, type WorldOptions } from "./world.ts";
@@ -19,6 +22,8 @@ export interface SessionOptions extends Omit<EvaluatorOptions, "store"> {
   readonly writable?: boolean;
   /** Builds an output that evaluation wants to read (import from derivation). */
   readonly build?: WorldOptions["build"];
+  /** Fetches from the network, from repositories and local files; without it, the fetching builtins are errors. */
+  readonly fetcher?: Fetcher;
 }
 
 /** An evaluator, its derivations and its sources. */
@@ -30,15 +35,24 @@ export interface Session {
 
 /** Opens a session. Evaluating writes nothing; `instantiate` writes what came of it. */
 export function openSession(options: SessionOptions): Session {
-  const { io, reader, writable, build, builtins, ...rest } = options;
+  const { io, reader, writable, build, fetcher, builtins, ...rest } = options;
   const storeDir = options.settings?.storeDir ?? "/nix/store";
   const world = new World({ host: io, storeDir, reader, writable, build });
-  const evaluator = new Evaluator({
+  // Warnings go to the evaluator, which does not exist yet.
+  const warn = (text: string): void => evaluator.message("warning", text);
+  const inputs = fetcher && new InputFetcher({ world, fetcher, warn });
+  const evaluator: Evaluator = new Evaluator({
     coreFiles: { "fetchurl.nix": FETCHURL_SOURCE },
     ...rest,
     io: world.io,
     store: world,
-    builtins: [...derivationBuiltins(world.known), ...storeBuiltins(world), importBuiltin(world), ...(builtins ?? [])],
+    builtins: [
+      ...derivationBuiltins(world.known),
+      ...storeBuiltins(world),
+      importBuiltin(world),
+      ...(inputs === undefined ? [] : fetchBuiltins(inputs)),
+      ...(builtins ?? []),
+    ],
   });
   return { evaluator, world, known: world.known };
 }

@@ -3,12 +3,22 @@
 // Evaluating only hashes sources. What is needed to write them later, or to read them back in the same evaluation, is
 // kept here: a few words per source, never its contents (texts of `toFile` aside).
 
+import type { Node } from "../castore/node.ts";
+import type { TreeReader } from "./store-reader.ts";
+
 /** Something that belongs at a store path. */
 export type Source =
   /** A copy of a tree or file. With a filter: the paths below `origin` that it accepted. */
   | { readonly kind: "tree"; readonly origin: string; readonly accepted: ReadonlySet<string> | null }
   /** The bare contents of a regular file. */
   | { readonly kind: "flat"; readonly origin: string }
+  /** Something that was fetched into a castore; `flat` for a file named by its contents alone. */
+  | {
+      readonly kind: "fetched";
+      readonly root: Node;
+      readonly reader: TreeReader;
+      readonly method: "nar" | "flat";
+    }
   /** A text and the store paths that it refers to. */
   | { readonly kind: "text"; readonly text: string; readonly references: readonly string[] };
 

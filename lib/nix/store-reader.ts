@@ -11,12 +11,31 @@ import type { Store } from "../store/store.ts";
 /** Directories remembered between look-ups: an evaluation opens the same few again and again. */
 const REMEMBERED = 4096;
 
-/** What evaluation asks of a store. */
-export interface StoreReader {
-  /** The path info of a store path that is there. */
-  info(path: StorePath): PathInfo | undefined;
+/** Reads trees of a castore. */
+export interface TreeReader {
   directory(digest: Digest): Directory;
   file(digest: Digest): Uint8Array;
+}
+
+/** What evaluation asks of a store. */
+export interface StoreReader extends TreeReader {
+  /** The path info of a store path that is there. */
+  info(path: StorePath): PathInfo | undefined;
+}
+
+/** Remembers the directories that `read` answered. */
+export function rememberDirectories(read: (digest: Digest) => Directory): (digest: Digest) => Directory {
+  const remembered = new Map<string, Directory>();
+  return (digest) => {
+    const key = digestKey(digest);
+    let directory = remembered.get(key);
+    if (directory === undefined) {
+      directory = read(digest);
+      if (remembered.size >= REMEMBERED) remembered.clear();
+      remembered.set(key, directory);
+    }
+    return directory;
+  };
 }
 
 /**
@@ -61,7 +80,9 @@ interface ReadableParts {
 
 class LocalReader implements StoreReader {
   readonly #local: ReadableParts;
-  readonly #directories = new Map<string, Directory>();
+  readonly directory = rememberDirectories(
+    (digest) => this.#local.castore.directories.getSync(digest) ?? missing("a directory"),
+  );
 
   constructor(local: ReadableParts) {
     this.#local = local;
@@ -70,17 +91,6 @@ class LocalReader implements StoreReader {
   info(path: StorePath): PathInfo | undefined {
     const info = this.#local.pathInfos.getSync(path.digest);
     return info?.path.name === path.name ? info : undefined;
-  }
-
-  directory(digest: Digest): Directory {
-    const key = digestKey(digest);
-    let directory = this.#directories.get(key);
-    if (directory === undefined) {
-      directory = this.#local.castore.directories.getSync(digest) ?? missing("a directory");
-      if (this.#directories.size >= REMEMBERED) this.#directories.clear();
-      this.#directories.set(key, directory);
-    }
-    return directory;
   }
 
   file(digest: Digest): Uint8Array {

@@ -3,7 +3,7 @@ import { bytesToLatin1, latin1ToBytes } from "../base/text.ts";
 import type { Node } from "../castore/node.ts";
 import { EvalError } from "../eval/error.ts";
 import type { EvalIO, FileType } from "../eval/io.ts";
-import type { StoreReader } from "./store-reader.ts";
+import type { TreeReader } from "./store-reader.ts";
 
 /** A file, symlink or directory. Its parents are real directories: symlinks are followed by who walks, not here. */
 export interface TreeEntry {
@@ -55,7 +55,7 @@ export function hostEntry(io: EvalIO, path: string, accepted: ReadonlySet<string
 }
 
 /** A tree of a castore. */
-export function nodeEntry(reader: StoreReader, node: Node): TreeEntry {
+export function nodeEntry(reader: TreeReader, node: Node): TreeEntry {
   const { type } = node;
   return {
     type: typeOf(node),

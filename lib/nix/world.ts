@@ -8,13 +8,15 @@ import { baseName } from "../eval/vm/path-text.ts";
 import { parseDerivation } from "../derivation/parse.ts";
 import { type Derivation, referencesOf } from "../derivation/model.ts";
 import { latin1ToBytes } from "../base/text.ts";
-import { sourcePath, StorePath } from "../formats/store-path.ts";
+import { nixHash } from "../formats/hash.ts";
+import { contentAddressedPath, sourcePath, StorePath } from "../formats/store-path.ts";
+import type { CachedTree } from "./fetch/cache.ts";
 import { KnownPaths } from "./known-paths.ts";
 import { hashTree } from "./source-hash.ts";
 import { Sources } from "./sources.ts";
 import { storeErrors } from "./store-errors.ts";
 import { storeIO } from "./store-io.ts";
-import type { StoreReader } from "./store-reader.ts";
+import type { StoreReader, TreeReader } from "./store-reader.ts";
 import { hostEntry, nodeEntry, textEntry, type TreeEntry } from "./store-tree.ts";
 
 /** What an evaluation's world is made of. */
@@ -39,6 +41,7 @@ export class World implements StoreAccess {
   readonly io: EvalIO;
   readonly #reader: StoreReader | undefined;
   readonly #build: WorldOptions["build"];
+  readonly #allowed = new Set<string>();
 
   constructor({ host, storeDir, reader, writable, build }: WorldOptions) {
     this.storeDir = storeDir;
@@ -56,6 +59,7 @@ export class World implements StoreAccess {
     // Trees may lie in the store themselves, so they are read through our own I/O.
     if (source?.kind === "tree") return hostEntry(this.io, source.origin, source.accepted);
     if (source?.kind === "flat") return textEntry(this.io.readFile(source.origin));
+    if (source?.kind === "fetched") return nodeEntry(source.reader, source.root);
     const text = this.known.text(path);
     if (text !== undefined) return textEntry(text);
     const info = this.#info(path);
@@ -82,6 +86,52 @@ export class World implements StoreAccess {
   /** Whether there is something at a store path, if only in mind. */
   has(path: string): boolean {
     return this.io.fileType(path) !== undefined;
+  }
+
+  /** Whether evaluation has put something at the store path that `path` is in or below: reading it is always allowed. */
+  allows(path: string): boolean {
+    if (!path.startsWith(`${this.storeDir}/`)) return false;
+    const end = path.indexOf("/", this.storeDir.length + 1);
+    const root = end < 0 ? path : path.slice(0, end);
+    return this.#allowed.has(root) || this.sources.get(root) !== undefined || this.known.text(root) !== undefined;
+  }
+
+  /** Allows reading a store path that was there before: it is what the program asked for by its hash. */
+  allow(path: string): void {
+    this.#allowed.add(path);
+  }
+
+  /** The store path of something by its contents: the NAR of a tree, or the bytes of a file. */
+  fixedPath(name: string, method: "nar" | "flat", sha256: Uint8Array): string {
+    const { storeDir } = this;
+    const address = { method, hash: nixHash("sha256", sha256) };
+    return storeErrors(() => contentAddressedPath({ name, storeDir, address })).absolute(storeDir);
+  }
+
+  /** Puts something that was fetched into the store; answers its path. */
+  addFetched(name: string, tree: CachedTree, reader: TreeReader, method: "nar" | "flat" = "nar"): string {
+    const path = this.fixedPath(name, method, (method === "flat" ? tree.sha256 : tree.narSha256) as Uint8Array);
+    this.sources.add(path, { kind: "fetched", root: tree.root, reader, method });
+    return path;
+  }
+
+  /** Puts a tree of the host into the store: all of it, or these files (paths below `origin`) and what leads to them. */
+  addTree(
+    name: string,
+    origin: string,
+    files: readonly string[] | undefined,
+  ): { storePath: string; narSha256: Uint8Array } {
+    const accepted = files && new Set<string>();
+    for (const file of files ?? []) {
+      for (let at = file.indexOf("/"); at >= 0; at = file.indexOf("/", at + 1)) {
+        accepted?.add(`${origin}/${file.slice(0, at)}`);
+      }
+      accepted?.add(`${origin}/${file}`);
+    }
+    const narSha256 = hashTree(this.io, origin, "sha256", accepted && ((path) => accepted.has(path)));
+    const storePath = this.fixedPath(name, "nar", narSha256);
+    this.sources.add(storePath, { kind: "tree", origin, accepted: accepted ?? null });
+    return { storePath, narSha256 };
   }
 
   copyPath(path: string): ContextString {

@@ -54,16 +54,30 @@ export async function importPath(store: Store, path: string, options: ImportOpti
     ? (await ingestRepeatable(local.castore, () => Ingestion.tree(path, { narHash: false }), options)).root
     : await ingestHost(store.castore, path, options);
   const root = method === "nar" ? ingested : flatRoot(ingested, path);
+  const stored = await importNode(store, root, { ...options, name, method, algo });
+  const { root: keep } = options;
+  if (keep !== undefined) {
+    const parts = store.requireLocal("keeping a path by a root");
+    parts.castore.index.write(() => putRootSync(parts, keep, stored.path));
+  }
+  return stored;
+}
+
+/**
+ * Gives a tree that is in the store's castore the store path that its contents have under a name.
+ * @param root for `flat` and `text`: a file
+ */
+export async function importNode(
+  store: Store,
+  root: Node,
+  options: ImportOptions & { readonly name: string },
+): Promise<PathInfo> {
+  const { method = "nar", algo = "sha256", name } = options;
   const { digest, size, references } = await examine(store, root, options);
   const hash = nixHash(algo, await contentHash(store.castore, root, method, algo, digest));
   const info = describe(store, { name, root, address: { method, hash }, narSha256: digest, narSize: size, references });
   const stored = await store.pathInfos.put(info);
   await store.narIndex.put(digest, { root, narSize: size });
-  const { root: keep } = options;
-  if (keep !== undefined) {
-    const parts = store.requireLocal("keeping a path by a root");
-    parts.castore.index.write(() => putRootSync(parts, keep, info.path));
-  }
   return stored;
 }
 
