@@ -50,9 +50,9 @@ describe("paths that Nix gave", () => {
 describe("errors", () => {
   test.each([
     ['(derivation { name = "a.drv"; system = "s"; builder = "b"; }).drvPath', "ERR_EVAL_DERIVATION"],
-    ['(derivation { system = "s"; builder = "b"; }).drvPath', "ERR_EVAL_DERIVATION"],
-    ['(derivation { name = "n"; builder = "b"; }).drvPath', "ERR_EVAL_DERIVATION"],
-    ['(derivation { name = "n"; system = "s"; }).drvPath', "ERR_EVAL_DERIVATION"],
+    ['(derivation { system = "s"; builder = "b"; }).drvPath', "ERR_EVAL_MISSING_ATTRIBUTE"],
+    ['(derivation { name = "n"; builder = "b"; }).drvPath', "ERR_EVAL_MISSING_ATTRIBUTE"],
+    ['(derivation { name = "n"; system = "s"; }).drvPath', "ERR_EVAL_MISSING_ATTRIBUTE"],
     [
       '(derivation { name = "n"; system = "s"; builder = "b"; outputs = [ "out" "out" ]; }).drvPath',
       "ERR_EVAL_DERIVATION",
