@@ -26,6 +26,8 @@ interface Blake3Addon {
   blake3Async(bytes: Uint8Array, threads: number): Promise<Uint8Array>;
   blake3File(path: Uint8Array, threads: number): Promise<NativeFileResult>;
   blake3Blobs(blobs: readonly Uint8Array[]): Uint8Array;
+  blake3Groups(bytes: Uint8Array, first: number, out: Uint8Array): void;
+  blake3Parent(children: Uint8Array, isRoot: boolean, out: Uint8Array): void;
   blake3Implementations(): string[];
   blake3Implementation(): string;
   blake3Force(name: string): boolean;
@@ -80,6 +82,31 @@ export function blake3Blobs(blobs: readonly Uint8Array[]): Uint8Array[] {
   list.forEach((blob, i) => checkBytes(`blobs[${i}]`, blob));
   const digests = addon().blake3Blobs(list);
   return list.map((_, i) => digests.slice(i * DIGEST_LENGTH, (i + 1) * DIGEST_LENGTH));
+}
+
+/** Bytes of a group: the leaves of the trees that outboards describe. */
+export const GROUP_SIZE: number = 16 * 1024;
+
+/**
+ * The chaining values (32 bytes each, joined) of the groups of `bytes`, of which the first is group number `first` of
+ * its blob. The last may be short, but only where the blob ends. None of them is a digest: a blob of one group has no
+ * tree.
+ */
+export function blake3Groups(bytes: Uint8Array, first: number): Uint8Array {
+  checkBytes("bytes", bytes);
+  if (!Number.isSafeInteger(first) || first < 0) throw new RangeError("first must be the number of a group");
+  const out = new Uint8Array(Math.ceil(bytes.length / GROUP_SIZE) * DIGEST_LENGTH);
+  addon().blake3Groups(bytes, first, out);
+  return out;
+}
+
+/** The chaining value of the parent of two (64 bytes, joined); the digest of the blob when it is the root. */
+export function blake3Parent(children: Uint8Array, isRoot: boolean): Uint8Array {
+  checkBytes("children", children);
+  if (children.length !== 2 * DIGEST_LENGTH) throw new RangeError("children must be two chaining values");
+  const out = new Uint8Array(DIGEST_LENGTH);
+  addon().blake3Parent(children, isRoot, out);
+  return out;
 }
 
 /** BLAKE3 of bytes that arrive in pieces. How they are cut has no influence on the digest. */

@@ -59,6 +59,19 @@ Napi::Value hash_blobs(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// Chaining values of the groups of input into an array that has room for them.
+void hash_groups(const Napi::CallbackInfo& info) {
+  const js::Bytes input = js::bytes(info[0]);
+  const auto first = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
+  blake3::groups(input.data, input.size, first, info[2].As<Napi::Uint8Array>().Data());
+}
+
+void hash_parent(const Napi::CallbackInfo& info) {
+  Digest out;
+  blake3::parent(js::bytes(info[0]).data, info[1].As<Napi::Boolean>().Value(), out.data());
+  js::give(info[2], out);
+}
+
 }  // namespace
 
 void init_blake3(Napi::Env env, Napi::Object exports) {
@@ -66,6 +79,8 @@ void init_blake3(Napi::Env env, Napi::Object exports) {
   exports.Set("blake3Async", Napi::Function::New<hash_async>(env, "blake3Async"));
   exports.Set("blake3File", Napi::Function::New<hash_file>(env, "blake3File"));
   exports.Set("blake3Blobs", Napi::Function::New<hash_blobs>(env, "blake3Blobs"));
+  exports.Set("blake3Groups", Napi::Function::New<hash_groups>(env, "blake3Groups"));
+  exports.Set("blake3Parent", Napi::Function::New<hash_parent>(env, "blake3Parent"));
   exports.Set("blake3Implementations",
               Napi::Function::New<js::list_implementations<blake3::implementations>>(env, "blake3Implementations"));
   exports.Set("blake3Implementation",

@@ -75,6 +75,24 @@ void subtree(const uint8_t* data, uint64_t chunks, uint64_t counter, uint8_t cv[
   subtree_with(kernel(), data, chunks, counter, cv);
 }
 
+size_t groups(const uint8_t* data, size_t size, uint64_t first, uint8_t* cvs) {
+  const Kernel& use = kernel();
+  const size_t whole = size / kGroupSize;
+  const size_t tail = size % kGroupSize;
+  for (size_t i = 0; i < whole; i++) {
+    subtree_with(use, data + i * kGroupSize, kGroupChunks, (first + i) * kGroupChunks, cvs + i * 32);
+  }
+  if (tail == 0) return whole;
+  uint8_t parts[kGroupChunks * 32];
+  fold(use, parts, leaves(use, data + whole * kGroupSize, tail, (first + whole) * kGroupChunks, parts), 1);
+  std::memcpy(cvs + whole * 32, parts, 32);
+  return whole + 1;
+}
+
+void parent(const uint8_t children[64], bool is_root, uint8_t cv[32]) {
+  kernel().parents(children, 1, is_root ? kRoot : 0, cv);
+}
+
 void Hasher::reset() {
   chunks_ = 0;
   buffered_ = 0;
