@@ -1,21 +1,24 @@
 // Addresses: how a store is named on a command line, in a configuration or in a program.
 //
-//   (nothing)            the default local store
+//   (nothing)            what $TVIX_STORE says, else the local store in the user's data directory
 //   /path  ./path  ~/p   a local store in a directory; also file:///path and local:/path
 //   memory:              a store in this process's memory
 //   nix+https://host     a Nix binary cache, read only; also nix+http:, and nix+file:///path for one in a directory
 //   dir:/path            objects as files in a directory, in the layout of object stores
+//   grpc+http://host     a daemon: also grpc+https:, grpc+unix: (castore/grpc/address.ts)
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../base/error.ts";
 import { type CacheAddress, parseCacheAddress } from "./nix-http/address.ts";
+import { type GrpcAddress, isGrpcScheme, parseGrpcAddress } from "../castore/grpc/address.ts";
 
 /** What an address stands for. */
 export type StoreAddress =
   | { readonly kind: "local"; readonly directory: string }
   | { readonly kind: "object"; readonly directory: string }
   | { readonly kind: "cache"; readonly cache: CacheAddress }
+  | { readonly kind: "grpc"; readonly grpc: GrpcAddress }
   | { readonly kind: "memory" };
 
 /** The forms that {@link parseAddress} knows, for people. */
@@ -24,26 +27,26 @@ export const KNOWN_ADDRESSES: readonly string[] = [
   "memory: a store that ends with the process",
   "nix+https://host: a Nix binary cache, read only (also nix+http:, nix+file:)",
   "dir:/path objects as files in a directory, laid out as in object stores",
+  "grpc+http://host:port a daemon (also grpc+https:, grpc+unix:///path); several of one store: grpc+http://a,b",
 ];
 
-/**
- * Where the default local store is: `$TVIX_STORE`, else `tvix/store` in `$XDG_DATA_HOME`, else in `~/.local/share`.
- */
+/** The directory of the user's own store: `tvix/store` in `$XDG_DATA_HOME`, else in `~/.local/share`. */
 export function defaultStoreDirectory(environment: NodeJS.ProcessEnv = process.env): string {
-  const { TVIX_STORE, XDG_DATA_HOME } = environment;
-  if (TVIX_STORE) return resolve(TVIX_STORE);
+  const { XDG_DATA_HOME } = environment;
   const data = XDG_DATA_HOME && isAbsolute(XDG_DATA_HOME) ? XDG_DATA_HOME : join(homedir(), ".local", "share");
   return join(data, "tvix", "store");
 }
 
 /**
- * Reads an address; none or an empty one is the default local store.
- * @throws TvixError `ERR_STORE_ADDRESS` naming the known forms.
+ * Reads an address; none is the one in `$TVIX_STORE`, and without that (or empty) the user's own store.
+ * @throws TvixError `ERR_STORE_ADDRESS` naming the known forms, or `ERR_CASTORE_ADDRESS` for that of a server.
  */
-export function parseAddress(text?: string): StoreAddress {
-  if (text === undefined || text === "") return { kind: "local", directory: defaultStoreDirectory() };
+export function parseAddress(given?: string, environment: NodeJS.ProcessEnv = process.env): StoreAddress {
+  const text = given ?? environment["TVIX_STORE"] ?? "";
+  if (text === "") return { kind: "local", directory: defaultStoreDirectory(environment) };
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1]?.toLowerCase();
   if (scheme === undefined) return { kind: "local", directory: expand(text) };
+  if (isGrpcScheme(scheme)) return { kind: "grpc", grpc: parseGrpcAddress(text) };
   const rest = text.slice(scheme.length + 1);
   switch (scheme) {
     case "memory":

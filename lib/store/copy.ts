@@ -13,7 +13,6 @@ import type { PublicKey } from "../formats/signature.ts";
 import type { StorePath } from "../formats/store-path.ts";
 import { closureOf } from "./closure.ts";
 import { checkContentAddress, checkNar } from "./nar/check.ts";
-import { narDigest } from "./nar/render.ts";
 import type { PathInfo } from "./path-info.ts";
 import { putPaths, unlessCollected } from "./put.ts";
 import { trustOf } from "./sign.ts";
@@ -97,7 +96,7 @@ async function copyPath(
 ): Promise<number> {
   return await unlessCollected(async () => {
     const bytes = await copyTree(from.castore, to.castore, info.root, options, onBytes);
-    const nar = await narDigest(to.castore, info.root);
+    const nar = await to.narDigest(info.root);
     checkNar(info, nar.digest, nar.size);
     if (checkContents) await checkContentAddress(to.castore, info);
     await putPaths(to, [info]);

@@ -2,13 +2,19 @@
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { equalBytes } from "../base/bytes.ts";
 import { TvixError } from "../base/error.ts";
+import { GrpcBlobService } from "../castore/blob/grpc.ts";
 import { encodeNode } from "../castore/canonical.ts";
-import { type Dialects, dialects, type GrpcEndpoint, isNotFound } from "../castore/grpc/endpoint.ts";
+import { GrpcDirectoryService } from "../castore/directory/grpc.ts";
+import type { GrpcAddress } from "../castore/grpc/address.ts";
+import { type Dialects, dialects, GrpcEndpoint, type GrpcOptions, isNotFound } from "../castore/grpc/endpoint.ts";
 import type { Node } from "../castore/node.ts";
 import { PathInfoService as SnixPathInfos } from "./gen/snix/store/v1/store_pb.ts";
 import { PathInfoService as TvixPathInfos } from "./gen/tvix/store/v1/store_pb.ts";
+import { MemoryNarIndex } from "./memory.ts";
+import type { NarDigest } from "./nar/render.ts";
 import { checkPathInfo, decodePathInfo, encodePathInfo, equalPathInfos, type PathInfo } from "./path-info.ts";
 import type { PathInfoService } from "./service.ts";
+import { Store } from "./store.ts";
 
 const PATH_INFOS: Dialects<typeof SnixPathInfos> = dialects(SnixPathInfos, TvixPathInfos);
 /** Time for the server to read a whole tree, in milliseconds. */
@@ -54,7 +60,7 @@ export class GrpcPathInfoService implements PathInfoService {
   }
 
   /** Hash and size of the NAR of a tree that the server has, as the server says. */
-  async calculateNar(root: Node): Promise<{ digest: Uint8Array; size: number }> {
+  async calculateNar(root: Node): Promise<NarDigest> {
     const { narSha256, narSize } = await this.#endpoint.call(
       PATH_INFOS,
       "PathInfoService.CalculateNAR",
@@ -64,6 +70,23 @@ export class GrpcPathInfoService implements PathInfoService {
     );
     return { digest: narSha256, size: Number(narSize) };
   }
+}
+
+/** A store behind one or several daemons. */
+export async function openGrpcStore(address: GrpcAddress, storeDir?: string, options?: GrpcOptions): Promise<Store> {
+  const endpoint = new GrpcEndpoint(address, options);
+  if (address.waitConnect) await endpoint.ready();
+  const pathInfos = new GrpcPathInfoService(endpoint);
+  return new Store({
+    address: address.text,
+    castore: { blobs: new GrpcBlobService(endpoint), directories: new GrpcDirectoryService(endpoint) },
+    pathInfos,
+    // What NARs this process has seen there: the protocol has no such question.
+    narIndex: new MemoryNarIndex(),
+    narDigest: (root) => pathInfos.calculateNar(root),
+    storeDir,
+    close: async () => endpoint.close(),
+  });
 }
 
 function readInfo<D extends DescMessage>(schema: D, message: MessageShape<D>): PathInfo {

@@ -21,7 +21,7 @@ export interface OpenOptions {
 }
 
 /**
- * Opens the store at an address (address.ts lists the forms); without one, the default local store.
+ * Opens the store at an address (address.ts lists the forms); without one, that of `$TVIX_STORE` or the user's own.
  * @throws TvixError `ERR_STORE_ADDRESS`, or what opening that kind of store throws.
  */
 export async function openStore(address?: string, options: OpenOptions = {}): Promise<Store> {
@@ -38,6 +38,10 @@ export async function openStore(address?: string, options: OpenOptions = {}): Pr
     });
   }
   if (parsed.kind === "cache") return await openCacheStore(parsed.cache, storeDir);
+  if (parsed.kind === "grpc") {
+    const { openGrpcStore } = await import("./grpc.ts");
+    return await openGrpcStore(parsed.grpc, storeDir);
+  }
   if (parsed.kind === "object") {
     const objects = await DirObjectStore.open(parsed.directory);
     return new Store({

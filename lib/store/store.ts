@@ -17,7 +17,7 @@ import type { CopyOptions, CopySummary } from "./copy.ts";
 import { type ImportOptions, importPath } from "./import.ts";
 import type { LocalNarIndex, LocalPathInfoService } from "./local.ts";
 import { type IngestedNar, ingestNar, type IngestNarOptions } from "./nar/ingest.ts";
-import { narStream, narToFile } from "./nar/render.ts";
+import { type NarDigest, narDigest, narStream, narToFile } from "./nar/render.ts";
 import type { PathInfo } from "./path-info.ts";
 import type { NarIndex, PathInfoService } from "./service.ts";
 
@@ -50,6 +50,8 @@ export interface StoreParts {
   readonly narIndex: NarIndex;
   readonly local?: LocalParts | undefined;
   readonly substituter?: Substituter | undefined;
+  /** SHA-256 and size of the NAR of a tree, where there is a shorter way than through the castore. */
+  readonly narDigest?: (root: Node) => Promise<NarDigest>;
   readonly storeDir?: string | undefined;
   readonly close: () => Promise<void>;
 }
@@ -67,6 +69,7 @@ export class Store {
   readonly substituter: Substituter | undefined;
   /** The directory that its paths claim to be in: part of every hash. */
   readonly storeDir: string;
+  readonly #narDigest: ((root: Node) => Promise<NarDigest>) | undefined;
   readonly #close: () => Promise<void>;
 
   constructor(parts: StoreParts) {
@@ -77,6 +80,7 @@ export class Store {
     this.local = parts.local;
     this.substituter = parts.substituter;
     this.storeDir = parts.storeDir ?? STORE_DIR;
+    this.#narDigest = parts.narDigest;
     this.#close = parts.close;
   }
 
@@ -170,6 +174,11 @@ export class Store {
   /** The NAR of what is at a path inside the store, in pieces. */
   async *nar(path: string): AsyncGenerator<Uint8Array> {
     yield* narStream(this.castore, (await this.locate(path)).node);
+  }
+
+  /** SHA-256 and size of the NAR of a tree in this store. */
+  narDigest(root: Node): Promise<NarDigest> {
+    return this.#narDigest?.(root) ?? narDigest(this.castore, root);
   }
 
   /** Writes the NAR of what is at a path inside the store to a file descriptor: the fast way for a local store. */

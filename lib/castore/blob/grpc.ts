@@ -146,6 +146,9 @@ class GrpcSink implements ChunkSink {
     if (this.#upload === undefined) {
       const there = await this.#service.hasInBulk(chunks.map(({ digest }) => digest));
       if (there) return await this.#service.putSmall(chunks.filter((_, i) => !there[i]));
+      // A stream cannot be begun again, so what the server speaks is found out before.
+      const [first] = chunks;
+      if (first) await this.#service.chunks(first.digest);
       this.#upload = new Upload(this.#endpoint);
     }
     for (const { bytes } of chunks) await this.#upload.write(bytes);

@@ -92,7 +92,7 @@ export class GrpcDirectoryService implements DirectoryService {
   /** The protocol takes closures alone: what is below and not given comes from the server itself. */
   async #putAsClosures(group: readonly Directory[]): Promise<void> {
     const known = new Map(group.map((directory) => [digestKey(directory.digest()), directory]));
-    for (const directory of [...group]) {
+    for (const directory of group) {
       for (const child of directory.directories()) {
         if (known.has(digestKey(child.digest))) continue;
         let found = false;

@@ -290,19 +290,22 @@ async function inDialect<S extends DescService, T>(
   service: Dialects<S>,
   work: (desc: S) => Promise<T>,
 ): Promise<T> {
-  if (server.dialect !== undefined) return await work(service[server.dialect]);
-  try {
-    const result = await work(service.snix);
-    server.dialect = "snix";
-    return result;
-  } catch (error) {
-    if (!isUnimplemented(error)) {
-      if (answered(error)) server.dialect ??= "snix";
+  const attempt = async (dialect: Dialect): Promise<T> => {
+    try {
+      const result = await work(service[dialect]);
+      server.dialect ??= dialect;
+      return result;
+    } catch (error) {
+      if (answered(error)) server.dialect ??= dialect;
       throw error;
     }
-    const result = await work(service.tvix);
-    server.dialect = "tvix";
-    return result;
+  };
+  if (server.dialect !== undefined) return await work(service[server.dialect]);
+  try {
+    return await attempt("snix");
+  } catch (error) {
+    if (!isUnimplemented(error)) throw error;
+    return await attempt("tvix");
   }
 }
 

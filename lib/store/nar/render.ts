@@ -72,12 +72,14 @@ async function* writeStream(castore: Castore, root: Node): AsyncGenerator<Uint8A
   yield* ready;
 }
 
+/** Hash and size of a NAR. */
+export interface NarDigest {
+  readonly digest: Uint8Array;
+  readonly size: number;
+}
+
 /** Hash and size of the NAR of a tree. */
-export async function narDigest(
-  castore: Castore,
-  root: Node,
-  algo: DigestAlgo = "sha256",
-): Promise<{ digest: Uint8Array; size: number }> {
+export async function narDigest(castore: Castore, root: Node, algo: DigestAlgo = "sha256"): Promise<NarDigest> {
   const state = startDigest(algo);
   let size = 0;
   for await (const piece of narStream(castore, root)) {

@@ -96,7 +96,7 @@ function summary(value: unknown): string {
 
 /** Reads the store of the flag, or the default one if it exists; only local ones can be read during an evaluation. */
 function ownReader(flags: WorldFlags, io: EvalIO): OwnReader | undefined {
-  const parsed = parseAddress(flags.store ?? process.env["TVIX_STORE"]);
+  const parsed = parseAddress(flags.store);
   if (parsed.kind !== "local") return undefined;
   const index = bytesToLatin1(encodeUtf8(join(parsed.directory, "index.lmdb")));
   if (flags.store === undefined && io.fileType(index) === undefined) return undefined;

@@ -8,18 +8,13 @@ export interface StoreOptions {
   readonly json?: boolean;
 }
 
-/** The address that the flags or the environment name; none means the default store. */
-export function storeAddress(options: StoreOptions): string | undefined {
-  return options.store ?? process.env["TVIX_STORE"];
-}
-
 /** Runs `work` on the store of `--store`, `TVIX_STORE` or the default, and closes it whatever happens. */
 export async function withStore<T>(
   options: StoreOptions,
   access: "read" | "write",
   work: (store: Store) => Promise<T>,
 ): Promise<T> {
-  const store = await openStore(storeAddress(options), access === "read" ? { readOnly: true } : {});
+  const store = await openStore(options.store, access === "read" ? { readOnly: true } : {});
   try {
     return await work(store);
   } finally {

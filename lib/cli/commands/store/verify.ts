@@ -5,7 +5,7 @@ import { print } from "../../output.ts";
 import { EXIT } from "../../render/error.ts";
 import { openProgress } from "../../render/progress.ts";
 import { interruptible } from "../../signals.ts";
-import { type StoreOptions, storeAddress } from "./session.ts";
+import type { StoreOptions } from "./session.ts";
 
 /** Flags of `tvix store verify`. */
 export interface VerifyFlags extends StoreOptions {
@@ -21,7 +21,7 @@ export async function run(flags: VerifyFlags): Promise<void> {
   const progress = await openProgress("verifying", "items");
   try {
     const summary = await interruptible((signal) =>
-      verifyAddress(storeAddress(flags), {
+      verifyAddress(flags.store, {
         repair: flags.repair === true,
         nars: flags.nars,
         ...(source ? { source } : {}),
