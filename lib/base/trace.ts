@@ -10,9 +10,9 @@ export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 /** A span that is ended by hand: for work that is not one function call. */
 export interface OpenSpan {
   /** Runs `work` with this span as the parent of those that it begins. */
-  within<T>(work: () => T): T;
+  readonly within: <T>(work: () => T) => T;
   /** Ends the span, with the error that ended the work if one did. */
-  end(error?: unknown): void;
+  readonly end: (error?: unknown) => void;
 }
 
 /** Begins a span; `headers` are those of a request that may name a parent in another process. */
@@ -46,8 +46,9 @@ export function injectSpan(headers: Headers): void {
 
 function endSpan(span: Span, error: unknown): void {
   if (error !== undefined) {
-    span.recordException(error instanceof Error ? error : String(error));
-    span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
+    const thrown = error instanceof Error ? error : new Error("something that is no error was thrown");
+    span.recordException(thrown);
+    span.setStatus({ code: SpanStatusCode.ERROR, message: thrown.message });
   }
   span.end();
 }

@@ -20,9 +20,12 @@ async function startPlain(behind?: Store) {
   const store = behind ?? (await openStore("memory:"));
   const { blobs, directories } = store.castore;
   const peer = await startPeer((router) => {
-    const { stat, ...rest } = blobMethods(blobs, new Outboards(blobs), false);
-    // Those daemons send chunks always and outboards never.
-    router.service(BlobService, { ...rest, stat: (request) => stat({ ...request, sendChunks: true, sendBao: false }) });
+    const ofBlobs = blobMethods(blobs, new Outboards(blobs), false);
+    router.service(BlobService, {
+      ...ofBlobs,
+      // Those daemons send chunks always and outboards never.
+      stat: (request) => ofBlobs.stat({ ...request, sendChunks: true, sendBao: false }),
+    });
     router.service(DirectoryService, directoryMethods(directories, DirectoryService.method.get.output, false));
     const { get, calculateNAR } = PathInfoService.method;
     router.service(PathInfoService, pathInfoMethods(store, get.output, calculateNAR.input, false));

@@ -30,7 +30,7 @@ export interface Pair {
   readonly client: Store;
   /** What the server serves. */
   readonly behind: Store;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Our server over a store (a new one in memory if none is given), and our client. */
