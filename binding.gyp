@@ -39,11 +39,13 @@
       "product_prefix": "",
       "dependencies": ["blake3_sse41", "blake3_avx2", "blake3_avx512"],
       "sources": [
-        "native/blake3/batch.cc", "native/blake3/dispatch.cc", "native/blake3/file.cc", "native/blake3/portable.cc",
-        "native/blake3/simd_neon.cc", "native/blake3/tree.cc",
+        "native/blake3/dispatch.cc", "native/blake3/portable.cc", "native/blake3/simd_neon.cc",
+        "native/blake3/tree.cc",
         "native/common/binding.cc", "native/common/failure.cc",
         "native/fuse/addon.cc", "native/fuse/blob.cc", "native/fuse/device.cc", "native/fuse/directory.cc",
-        "native/fuse/inodes.cc", "native/fuse/misses.cc", "native/fuse/operations.cc"
+        "native/fuse/guest_memory.cc", "native/fuse/guest_session.cc", "native/fuse/inodes.cc",
+        "native/fuse/misses.cc", "native/fuse/operations.cc", "native/fuse/request.cc",
+        "native/fuse/vhost_user.cc", "native/fuse/virtqueue.cc"
       ],
       "cflags": ["<!@(pkg-config --cflags fuse3)"],
       "libraries": ["<!@(pkg-config --libs fuse3)", "-pthread"]

@@ -17,6 +17,7 @@
 #include "common/loop.h"
 #include "fuse/device.h"
 #include "fuse/state.h"
+#include "fuse/vhost_user.h"
 
 namespace tvix::fuse {
 
@@ -51,14 +52,15 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "NativeMount",
-        {InstanceMethod<&MountWrap::mount>("mount"), InstanceMethod<&MountWrap::take>("take"),
-         InstanceMethod<&MountWrap::directory>("directory"), InstanceMethod<&MountWrap::has_directory>("hasDirectory"),
-         InstanceMethod<&MountWrap::children>("children"), InstanceMethod<&MountWrap::siblings>("siblings"),
-         InstanceMethod<&MountWrap::names>("names"), InstanceMethod<&MountWrap::extents>("extents"),
-         InstanceMethod<&MountWrap::remote>("remote"), InstanceMethod<&MountWrap::bytes>("bytes"),
-         InstanceMethod<&MountWrap::fail>("fail"), InstanceMethod<&MountWrap::totals>("totals"),
-         InstanceMethod<&MountWrap::sweep>("sweep"), InstanceMethod<&MountWrap::counts>("counts"),
-         InstanceMethod<&MountWrap::stop>("stop"), InstanceMethod<&MountWrap::stop_sync>("stopSync")});
+        {InstanceMethod<&MountWrap::mount>("mount"), InstanceMethod<&MountWrap::listen>("listen"),
+         InstanceMethod<&MountWrap::take>("take"), InstanceMethod<&MountWrap::directory>("directory"),
+         InstanceMethod<&MountWrap::has_directory>("hasDirectory"), InstanceMethod<&MountWrap::children>("children"),
+         InstanceMethod<&MountWrap::siblings>("siblings"), InstanceMethod<&MountWrap::names>("names"),
+         InstanceMethod<&MountWrap::extents>("extents"), InstanceMethod<&MountWrap::remote>("remote"),
+         InstanceMethod<&MountWrap::bytes>("bytes"), InstanceMethod<&MountWrap::fail>("fail"),
+         InstanceMethod<&MountWrap::totals>("totals"), InstanceMethod<&MountWrap::sweep>("sweep"),
+         InstanceMethod<&MountWrap::counts>("counts"), InstanceMethod<&MountWrap::stop>("stop"),
+         InstanceMethod<&MountWrap::stop_sync>("stopSync")});
   }
 
   explicit MountWrap(const Napi::CallbackInfo& info);
@@ -66,6 +68,8 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
 
  private:
   Napi::Value mount(const Napi::CallbackInfo& info);
+  Napi::Value listen(const Napi::CallbackInfo& info);
+  Napi::Value serve_by(Napi::Env env, std::shared_ptr<Transport> transport, const Failure& failure);
   Napi::Value take(const Napi::CallbackInfo& info);
   Napi::Value directory(const Napi::CallbackInfo& info);
   Napi::Value has_directory(const Napi::CallbackInfo& info);
@@ -87,7 +91,9 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
   std::shared_ptr<News> news_;
   std::shared_ptr<Napi::FunctionReference> wake_;
   std::shared_ptr<State> state_;
-  std::shared_ptr<Device> device_;
+  std::shared_ptr<Transport> transport_;
+  std::function<void()> ended_;
+  unsigned threads_;
   std::map<std::string, std::weak_ptr<const Pack>> packs_;
   napi_env env_;
   bool mounted_ = false;
@@ -107,7 +113,10 @@ uint64_t number_of(const Napi::Value& value) {
   return number >= 0 && number < 9007199254740992.0 ? static_cast<uint64_t>(number) : 0;
 }
 
-void on_exit(void* device) { (*static_cast<std::shared_ptr<Device>*>(device))->stop(); }
+void on_exit(void* transport) {
+  const auto& held = *static_cast<std::shared_ptr<Transport>*>(transport);
+  if (held) held->stop();
+}
 
 MountWrap::MountWrap(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
@@ -142,30 +151,41 @@ MountWrap::MountWrap(const Napi::CallbackInfo& info)
     }
     News::post(news);
   };
-  auto ended = [news = news_] {
+  ended_ = [news = news_] {
     {
       std::lock_guard lock(news->mutex);
       news->ended = true;
     }
     News::post(news);
   };
-  device_ = std::make_shared<Device>(state_, static_cast<unsigned>(number_of(given.Get("threads"))), ended);
+  threads_ = static_cast<unsigned>(number_of(given.Get("threads")));
   // An environment that ends without having unmounted would leave a dead mount and running threads.
-  napi_add_env_cleanup_hook(env_, on_exit, &device_);
+  napi_add_env_cleanup_hook(env_, on_exit, &transport_);
 }
 
 MountWrap::~MountWrap() {
-  napi_remove_env_cleanup_hook(env_, on_exit, &device_);
-  device_->stop();
+  napi_remove_env_cleanup_hook(env_, on_exit, &transport_);
+  on_exit(&transport_);
 }
 
 Napi::Value MountWrap::mount(const Napi::CallbackInfo& info) {
-  const std::string path = string_of(info[0]);
-  if (Failure failure = device_->mount(path, info[1].ToBoolean())) return throw_failure(info.Env(), failure);
+  auto device = std::make_shared<Device>(state_, threads_, ended_);
+  return serve_by(info.Env(), device, device->mount(string_of(info[0]), info[1].ToBoolean()));
+}
+
+// listen(path): serves virtual machines on a socket.
+Napi::Value MountWrap::listen(const Napi::CallbackInfo& info) {
+  auto device = std::make_shared<VhostUser>(state_, ended_);
+  return serve_by(info.Env(), device, device->listen(string_of(info[0])));
+}
+
+Napi::Value MountWrap::serve_by(Napi::Env env, std::shared_ptr<Transport> transport, const Failure& failure) {
+  if (failure) return throw_failure(env, failure);
+  transport_ = std::move(transport);
   mounted_ = true;
   news_->loop->hold();
   Ref();
-  return info.Env().Undefined();
+  return env.Undefined();
 }
 
 // The service has ended: nothing keeps the process or this object any more.
@@ -387,14 +407,14 @@ Napi::Value MountWrap::counts(const Napi::CallbackInfo& info) {
 
 // The object is let go when the end that follows is taken.
 Napi::Value MountWrap::stop(const Napi::CallbackInfo& info) {
-  auto work = [device = device_] {
-    device->stop();
+  auto work = [transport = transport_] {
+    if (transport) transport->stop();
     return Failure{};
   };
   return run_async(info.Env(), work, [](Napi::Env env) { return env.Undefined(); }, {info.This().As<Napi::Object>()});
 }
 
-void MountWrap::stop_sync(const Napi::CallbackInfo&) { device_->stop(); }
+void MountWrap::stop_sync(const Napi::CallbackInfo&) { on_exit(&transport_); }
 
 // detach(path): unmounts whatever of ours is there; false when nothing is.
 Napi::Value detach_path(const Napi::CallbackInfo& info) {

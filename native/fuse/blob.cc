@@ -23,18 +23,59 @@ int64_t now() {
   return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count() + 1;
 }
 
-// Bytes read, fewer at the end of the file; -1 with errno.
-ssize_t pread_up_to(int fd, uint8_t* out, size_t size, uint64_t offset) {
+// What the kernel takes at once.
+constexpr size_t kMaxParts = 1024;
+
+// Fills `parts`, which it changes. Bytes read, fewer at the end of the file; -1 with errno.
+ssize_t read_up_to(int fd, std::vector<iovec>& parts, uint64_t offset) {
   size_t done = 0;
-  while (done < size) {
-    const ssize_t n = pread(fd, out + done, size - done, static_cast<off_t>(offset + done));
+  for (size_t at = 0; at < parts.size();) {
+    const auto count = static_cast<int>(std::min(parts.size() - at, kMaxParts));
+    const ssize_t n = preadv(fd, &parts[at], count, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return -1;
     if (n == 0) break;
     done += static_cast<size_t>(n);
+    size_t left = static_cast<size_t>(n);
+    for (; at < parts.size() && left >= parts[at].iov_len; at++) left -= parts[at].iov_len;
+    if (left > 0) parts[at] = {static_cast<uint8_t*>(parts[at].iov_base) + left, parts[at].iov_len - left};
   }
   return static_cast<ssize_t>(done);
 }
+
+void copy_to(const std::vector<iovec>& parts, const uint8_t* from) {
+  for (const iovec& part : parts) {
+    std::memcpy(part.iov_base, from, part.iov_len);
+    from += part.iov_len;
+  }
+}
+
+// Hands out places one behind the other.
+class Cursor {
+ public:
+  explicit Cursor(const Places& places) : from_(places) {}
+
+  void next(size_t size, Places& out) {
+    out.parts.clear();
+    out.shared = from_.shared;
+    while (size > 0 && at_ < from_.parts.size()) {
+      const iovec& part = from_.parts[at_];
+      const size_t length = std::min(size, part.iov_len - within_);
+      if (length > 0) out.parts.push_back({static_cast<uint8_t*>(part.iov_base) + within_, length});
+      size -= length;
+      within_ += length;
+      if (within_ == part.iov_len) {
+        at_++;
+        within_ = 0;
+      }
+    }
+  }
+
+ private:
+  const Places& from_;
+  size_t at_ = 0;
+  size_t within_ = 0;
+};
 
 }  // namespace
 
@@ -61,7 +102,9 @@ Blob::Blob(std::vector<std::shared_ptr<const Pack>> packs, std::vector<Chunk> ch
   }
 }
 
-bool Blob::read(uint64_t offset, size_t size, uint8_t* out, std::string& problem) {
+bool Blob::read(uint64_t offset, size_t size, const Places& places, std::string& problem) {
+  thread_local Places part_places;
+  Cursor cursor(places);
   auto after = std::upper_bound(chunks_.begin(), chunks_.end(), offset,
                                 [](uint64_t at, const Chunk& chunk) { return at < chunk.start; });
   size_t index = after == chunks_.begin() ? 0 : static_cast<size_t>(after - chunks_.begin()) - 1;
@@ -69,36 +112,35 @@ bool Blob::read(uint64_t offset, size_t size, uint8_t* out, std::string& problem
     const Chunk& chunk = chunks_[index];
     const auto from = static_cast<uint32_t>(offset - chunk.start);
     const size_t part = std::min<size_t>(size, chunk.length - from);
-    if (!read_chunk(index, from, part, out, problem)) return false;
-    out += part;
+    cursor.next(part, part_places);
+    if (!read_chunk(index, from, part, part_places, problem)) return false;
     offset += part;
     size -= part;
   }
   return size == 0;
 }
 
-bool Blob::read_chunk(size_t index, uint32_t from, size_t size, uint8_t* out, std::string& problem) {
+bool Blob::read_chunk(size_t index, uint32_t from, size_t size, Places& places, std::string& problem) {
   const Chunk& chunk = chunks_[index];
   const uint8_t state = states_[index].load(std::memory_order_acquire);
   if (state == kBad) return false;
-  const int fd = packs_[chunk.pack]->fd();
-  const bool whole = size == chunk.length;
-  // An unverified chunk is read as a whole, into place when all of it is wanted.
+  // An unverified chunk is read as a whole, into place when all of it is wanted there.
+  const bool in_place = state == kVerified || (size == chunk.length && places.parts.size() == 1 && !places.shared);
   thread_local std::vector<uint8_t> scratch;
-  uint8_t* target = out;
-  size_t length = size;
-  uint64_t offset = chunk.offset + from;
-  if (state == kUnknown && !whole) {
+  thread_local std::vector<iovec> target;
+  if (in_place) {
+    target = places.parts;
+  } else {
     if (scratch.size() < chunk.length) scratch.resize(chunk.length);
-    target = scratch.data();
-    length = chunk.length;
-    offset = chunk.offset;
+    target.assign(1, {scratch.data(), chunk.length});
+    size = chunk.length;
   }
-  const ssize_t got = pread_up_to(fd, target, length, offset);
+  const auto* bytes = static_cast<const uint8_t*>(target[0].iov_base);
+  const ssize_t got = read_up_to(packs_[chunk.pack]->fd(), target, chunk.offset + (in_place ? from : 0));
   if (got < 0) return fail(index, "cannot be read: " + errno_text(errno), problem);
-  if (static_cast<size_t>(got) < length) return fail(index, "is cut short", problem);
-  if (state == kUnknown && !verify(index, target, problem)) return false;
-  if (target != out) std::memcpy(out, target + from, size);
+  if (static_cast<size_t>(got) < size) return fail(index, "is cut short", problem);
+  if (state == kUnknown && !verify(index, bytes, problem)) return false;
+  if (!in_place) copy_to(places.parts, scratch.data() + from);
   // A chunk of unusual size does not leave its buffer behind.
   if (scratch.size() > (4u << 20)) std::vector<uint8_t>().swap(scratch);
   return true;

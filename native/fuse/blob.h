@@ -4,6 +4,8 @@
 // process by SIGBUS and every user of the mount with it, while a short pread is an error for one range.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -43,6 +45,13 @@ struct Chunk {
   uint32_t pack;  // index into the blob's packs
 };
 
+// Where bytes are to go.
+struct Places {
+  std::vector<iovec> parts;
+  // Whether someone else may write there meanwhile, as a guest may: such bytes are not the ones to verify.
+  bool shared = false;
+};
+
 class Blob {
  public:
   // A blob in packs. `chunks` are given without `start`.
@@ -52,9 +61,10 @@ class Blob {
 
   uint64_t size() const { return size_; }
   bool remote() const { return remote_; }
-  // Fills `out` with `size` bytes from `offset`, all inside the blob. A chunk is verified as a whole the first time any
-  // of it is read. False when it cannot be had; `problem` then says why, naming the digest, the first time only.
-  bool read(uint64_t offset, size_t size, uint8_t* out, std::string& problem);
+  // Fills `places`, `size` bytes together, from `offset`, all inside the blob. A chunk is verified as a whole the first
+  // time any of it is read. False when it cannot be had; `problem` then says why, naming the digest, the first time
+  // only.
+  bool read(uint64_t offset, size_t size, const Places& places, std::string& problem);
   // Whether it failed long enough ago to be worth looking up again: a repair may have mended it.
   bool stale() const;
   bool uses_unlinked() const;
@@ -62,7 +72,7 @@ class Blob {
 
  private:
   enum State : uint8_t { kUnknown, kVerified, kBad };
-  bool read_chunk(size_t index, uint32_t from, size_t size, uint8_t* out, std::string& problem);
+  bool read_chunk(size_t index, uint32_t from, size_t size, Places& places, std::string& problem);
   bool verify(size_t index, const uint8_t* bytes, std::string& problem);
   bool fail(size_t index, const std::string& why, std::string& problem);
 

@@ -67,7 +67,7 @@ std::string unescape(const std::string& text) {
 }  // namespace
 
 Device::Device(std::shared_ptr<State> state, unsigned threads, std::function<void()> ended)
-    : state_(std::move(state)), limit_(threads < 1 ? 1 : threads), ended_(std::move(ended)) {}
+    : state_(std::move(state)), channel_(*state_), limit_(threads < 1 ? 1 : threads), ended_(std::move(ended)) {}
 
 Device::~Device() { stop(); }
 
@@ -78,7 +78,7 @@ Failure Device::mount(const std::string& mountpoint, bool allow_other) {
   if (allow_other) options += ",allow_other";
   char* argv[] = {const_cast<char*>("tvix"), const_cast<char*>("-o"), options.data(), nullptr};
   fuse_args args = FUSE_ARGS_INIT(3, argv);
-  session_ = fuse_session_new(&args, &operations(), sizeof(fuse_lowlevel_ops), state_.get());
+  session_ = fuse_session_new(&args, &operations(), sizeof(fuse_lowlevel_ops), &channel_);
   fuse_opt_free_args(&args);
   if (!session_) return {"ERR_MOUNT_FAILED", "libfuse cannot start: " + words()};
   stop_event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

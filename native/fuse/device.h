@@ -11,22 +11,23 @@
 #include <vector>
 
 #include "common/failure.h"
-#include "fuse/state.h"
+#include "fuse/operations.h"
+#include "fuse/transport.h"
 
 struct fuse_session;
 
 namespace tvix::fuse {
 
-class Device {
+class Device : public Transport {
  public:
   // `ended` is called once, from a thread of the device, when the mount is gone, whoever unmounted it.
   Device(std::shared_ptr<State> state, unsigned threads, std::function<void()> ended);
-  ~Device();
+  ~Device() override;
 
   // Mounts and starts to serve.
   Failure mount(const std::string& mountpoint, bool allow_other);
-  // Ends the service: unmounts if that was not done, fails what waits, joins the threads. Idempotent.
-  void stop();
+  // Unmounts if that was not done.
+  void stop() override;
 
  private:
   void raise_read_ahead() const;
@@ -36,6 +37,7 @@ class Device {
   void note_load(const void* buffer);
 
   const std::shared_ptr<State> state_;
+  Channel channel_;
   const unsigned limit_;
   const std::function<void()> ended_;
   std::string mountpoint_;

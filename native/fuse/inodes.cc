@@ -115,6 +115,18 @@ void Inodes::forget(uint64_t node, uint64_t lookups) {
   free_.push_back(static_cast<uint32_t>(slot - slots_.data()));
 }
 
+void Inodes::clear() {
+  std::lock_guard lock(mutex_);
+  by_key_.clear();
+  free_.clear();
+  for (size_t i = slots_.size(); i-- > 1;) {
+    const uint32_t generation = slots_[i].generation + 1;
+    slots_[i] = Slot{};
+    slots_[i].generation = generation;
+    free_.push_back(static_cast<uint32_t>(i));
+  }
+}
+
 size_t Inodes::count() {
   std::lock_guard lock(mutex_);
   return slots_.size() - free_.size();

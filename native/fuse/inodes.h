@@ -45,6 +45,8 @@ class Inodes {
   // False for a node id that the kernel was never given, or has forgotten.
   bool find(uint64_t node, Inode& out);
   void forget(uint64_t node, uint64_t lookups);
+  // Forgets all but the root.
+  void clear();
   // How many there are, the root included.
   size_t count();
 

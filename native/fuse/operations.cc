@@ -24,7 +24,9 @@ using namespace std::literals;
 // Contents never change: what the kernel was told holds for ever.
 constexpr double kForever = 1e9;
 
-State& state_of(fuse_req_t req) { return *static_cast<State*>(fuse_req_userdata(req)); }
+Channel& channel_of(fuse_req_t req) { return *static_cast<Channel*>(fuse_req_userdata(req)); }
+
+State& state_of(fuse_req_t req) { return channel_of(req).state; }
 
 // ——— parking
 
@@ -198,10 +200,15 @@ void open(fuse_req_t req, fuse_ino_t, fuse_file_info*) { fuse_reply_err(req, ENO
 
 void reply_range(fuse_req_t req, Blob& blob, uint64_t offset, size_t size) {
   thread_local std::vector<uint8_t> buffer;
-  if (buffer.size() < size) buffer.resize(size);
+  thread_local Places places;
+  if (!channel_of(req).destination(size, places)) {
+    if (buffer.size() < size) buffer.resize(size);
+    places.parts.assign(1, {buffer.data(), size});
+    places.shared = false;
+  }
   std::string problem;
-  if (blob.read(offset, size, buffer.data(), problem)) {
-    fuse_reply_buf(req, reinterpret_cast<const char*>(buffer.data()), size);
+  if (blob.read(offset, size, places, problem)) {
+    fuse_reply_iov(req, places.parts.data(), static_cast<int>(places.parts.size()));
     return;
   }
   if (!problem.empty()) state_of(req).log(problem);
@@ -449,11 +456,20 @@ void init(void* userdata, fuse_conn_info* connection) {
   connection->max_readahead = kMaxRead;
   connection->max_background = 64;
   connection->congestion_threshold = 48;
-  const State& state = *static_cast<State*>(userdata);
+  const State& state = static_cast<Channel*>(userdata)->state;
   if (state.initialised) state.initialised();
 }
 
 }  // namespace
+
+void interrupt_all(State& state) {
+  std::map<uint64_t, void*> parked;
+  {
+    std::lock_guard lock(state.parked_mutex);
+    parked.swap(state.parked);
+  }
+  for (const auto& [number, req] : parked) fuse_reply_err(static_cast<fuse_req_t>(req), EINTR);
+}
 
 const fuse_lowlevel_ops& operations() {
   static const fuse_lowlevel_ops ops = [] {

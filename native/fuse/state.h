@@ -54,6 +54,13 @@ struct State {
         misses(std::move(wake)),
         log(std::move(log)) {}
 
+  // After the end of a session, before the next one: nobody refers to its inodes and open directories any more.
+  void forget_session() {
+    inodes.clear();
+    std::lock_guard lock(snapshots_mutex);
+    snapshots.clear();
+  }
+
   bool is_dynamic_root(uint64_t node) const { return options.dynamic && node == kRootNode; }
 
   const Options options;
