@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-// The `tvix-mount` command: a store as a directory, served until it is unmounted or the process is told to end.
+// The `tvix-mount` command: a store as a directory, or for virtual machines, served until the process is told to end.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import type { Mount } from "../mount/mount.ts";
+import type { MountOptions } from "../mount/mount.ts";
+import type { ExportOptions } from "../mount/virtiofs.ts";
 import { version } from "./program.ts";
 import { EXIT, reportError } from "./render/error.ts";
 
@@ -17,6 +18,7 @@ interface Options {
   readonly daemon?: boolean;
   readonly log?: string;
   readonly unmount?: boolean;
+  readonly virtiofs?: string;
 }
 
 const EXAMPLES = `
@@ -26,13 +28,14 @@ Examples:
   $ cat /mnt/store/<hash>-<name>/README
   $ getfattr -d /mnt/store/<hash>-<name>        digests of files and directories
   $ tvix-mount --unmount /mnt/store
+  $ tvix-mount --store /srv/tvix --virtiofs /run/tvix.sock    for a virtual machine
 
 Names are found whether the root can be listed or not. What a killed process left on DIR is cleaned up.`;
 
 function program(): Command {
   return new Command("tvix-mount")
     .description("Mount a store as a directory of its paths, read-only, fetching what is touched.")
-    .argument("<dir>", "an existing directory")
+    .argument("[dir]", "an existing directory")
     .option("--store <address>", "the store (default: $TVIX_STORE, else the user's)")
     .option("--list-root", "let the root be listed; a store may hold millions of paths")
     .option("--allow-other", "let other users in (unless root mounts, /etc/fuse.conf has to allow it)")
@@ -40,19 +43,23 @@ function program(): Command {
     .option("--gid <number>", "group of everything", userNumber)
     .option("--daemon", "return when the mount is there, and serve it in the background")
     .option("--log <file>", "append a line for each thing that could not be served (default: standard error)")
+    .option("--virtiofs <socket>", "instead of mounting, offer the store to a virtual machine (vhost-user-fs)")
     .option("--unmount", "unmount DIR, whoever serves it; a dead mount too")
     .version(version(), "-V, --version")
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError()
     .exitOverride()
-    .action(async (dir: string, options: Options) => {
-      if (options.unmount) {
+    .action(async (dir: string | undefined, options: Options, command: Command) => {
+      if ((dir === undefined) === (options.virtiofs === undefined)) {
+        command.error("error: give a directory to mount on, or --virtiofs with a socket");
+      }
+      if (dir !== undefined && options.unmount) {
         const { unmountFuse } = await import("../mount/mountpoint.ts");
         await unmountFuse(dir);
       } else if (options.daemon) {
         await startDaemon();
       } else {
-        await serve(dir, options);
+        await serve(options, dir);
       }
     });
 }
@@ -63,27 +70,52 @@ function userNumber(text: string): number {
   throw new InvalidArgumentError("not the number of a user or group");
 }
 
-/** Mounts, and returns when the mount is gone: by a signal, or because someone unmounted it. */
-async function serve(dir: string, options: Options): Promise<void> {
-  const [{ mountFuse }, { openStore }] = await Promise.all([import("../mount/mount.ts"), import("../store/open.ts")]);
+/** What is served: ends by itself, or is ended. */
+interface Served {
+  /** The mountpoint or socket, for people. */
+  readonly place: string;
+  readonly ended: Promise<void>;
+  end(): Promise<void>;
+}
+
+/** Serves, and returns when that is over: by a signal, or because someone unmounted it. */
+async function serve(options: Options, dir: string | undefined): Promise<void> {
+  const { openStore } = await import("../store/open.ts");
   const store = await openStore(options.store, { readOnly: true });
   try {
-    const { listRoot = false, allowOther = false, uid, gid } = options;
+    const { listRoot = false, uid, gid } = options;
     const owner = { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) };
-    const mount = await mountFuse({
-      store,
-      mountpoint: dir,
-      listRoot,
-      allowOther,
-      onLog: logTo(options.log),
-      ...owner,
-    });
-    unmountOnSignals(mount);
-    announce(mount.mountpoint);
-    await mount.ended;
+    const shared = { store, listRoot, onLog: logTo(options.log), ...owner };
+    const served =
+      dir === undefined
+        ? await offer({ ...shared, socket: options.virtiofs ?? "" })
+        : await mount({ ...shared, mountpoint: dir, allowOther: options.allowOther ?? false });
+    endOnSignals(served);
+    announce(served.place);
+    await served.ended;
   } finally {
     await store.close();
   }
+}
+
+async function mount(options: MountOptions): Promise<Served> {
+  const { mountFuse } = await import("../mount/mount.ts");
+  const mounted = await mountFuse(options);
+  return {
+    place: `mounted on ${mounted.mountpoint}; Ctrl-C unmounts`,
+    ended: mounted.ended,
+    end: () => mounted.unmount(),
+  };
+}
+
+async function offer(options: ExportOptions): Promise<Served> {
+  const { exportVirtiofs } = await import("../mount/virtiofs.ts");
+  const exported = await exportVirtiofs(options);
+  return {
+    place: `waiting for virtual machines on ${exported.socket}; Ctrl-C ends`,
+    ended: exported.ended,
+    end: () => exported.close(),
+  };
 }
 
 function logTo(file: string | undefined): (line: string) => void {
@@ -91,10 +123,10 @@ function logTo(file: string | undefined): (line: string) => void {
   return (line) => appendFileSync(file, `${new Date().toISOString()} ${line}\n`);
 }
 
-function unmountOnSignals(mount: Mount): void {
+function endOnSignals(served: Served): void {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
-      mount.unmount().catch((error: unknown) => {
+      served.end().catch((error: unknown) => {
         reportError(error, false);
         process.exit(EXIT.failed);
       });
@@ -102,15 +134,15 @@ function unmountOnSignals(mount: Mount): void {
   }
 }
 
-/** Tells whoever waits that the mount is there: the process that started this one as a daemon, or a person. */
-function announce(mountpoint: string): void {
+/** Tells whoever waits that it is there: the process that started this one as a daemon, or a person. */
+function announce(place: string): void {
   if (process.send) {
     // From here on nobody reads what a daemon writes to its standard error.
     process.stderr.on("error", () => {});
     process.send("mounted");
     process.disconnect();
   } else {
-    process.stderr.write(`mounted on ${mountpoint}; Ctrl-C unmounts\n`);
+    process.stderr.write(`${place}\n`);
   }
 }
 

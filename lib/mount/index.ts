@@ -9,4 +9,6 @@ export {
   type TreeMountOptions,
 } from "./mount.ts";
 export { unmountFuse } from "./mountpoint.ts";
-export type { MountRoots } from "./root.ts";
+export type { MountRoots, RootOptions, StoreRootOptions, TreeRootOptions } from "./root.ts";
+export type { ServingOptions } from "./serving.ts";
+export { type ExportOptions, exportVirtiofs, VirtiofsExport } from "./virtiofs.ts";

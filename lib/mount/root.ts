@@ -3,11 +3,27 @@ import { latin1ToBytes, bytesToLatin1 } from "../base/text.ts";
 import { TvixError } from "../base/error.ts";
 import { Directory, type Entry } from "../castore/directory.ts";
 import type { DirectoryNode, Node } from "../castore/node.ts";
+import type { Castore } from "../castore/tree.ts";
 import type { Store } from "../store/store.ts";
-import type { MountOptions } from "./mount.ts";
 
 /** A directory's node, shown as the root; or entries, which become the root's. */
 export type MountRoots = Node | Iterable<Entry>;
+
+/** A store's paths, by their names. */
+export interface StoreRootOptions {
+  readonly store: Store;
+  /** Whether the root can be listed; names are found either way. Default: false, for stores hold millions. */
+  readonly listRoot?: boolean;
+}
+
+/** Trees of a castore: one directory, or named nodes. */
+export interface TreeRootOptions {
+  readonly castore: Castore;
+  readonly roots: MountRoots;
+}
+
+/** What is served. */
+export type RootOptions = StoreRootOptions | TreeRootOptions;
 
 /** Names that are found on demand. */
 export interface RootNames {
@@ -24,7 +40,7 @@ export type RootView =
   | { readonly kind: "names"; readonly names: RootNames };
 
 /** @throws TvixError `ERR_MOUNT_ROOT`, or what {@link Directory.of} throws for names that cannot be. */
-export function viewRoot(options: MountOptions): RootView {
+export function viewRoot(options: RootOptions): RootView {
   if ("store" in options) return { kind: "names", names: storeNames(options.store, options.listRoot ?? false) };
   const { roots } = options;
   if (!("type" in roots)) {

@@ -81,6 +81,8 @@ export interface MountCounts {
 export interface NativeMount {
   /** Mounts on an absolute path without symlinks. Keeps the process alive until the end. @throws `ERR_MOUNT_FAILED` */
   mount(path: Uint8Array, allowOther: boolean): void;
+  /** Serves virtual machines on a socket instead; as {@link mount}. @throws `ERR_MOUNT_SOCKET`, `ERR_MOUNT_BUSY` */
+  listen(path: Uint8Array): void;
   take(): MountNews;
   /** Gives a directory's canonical bytes; what is wrong with them, if anything, in which case nothing is answered. */
   directory(digest: Uint8Array, bytes: Uint8Array): string | undefined;
