@@ -9,14 +9,18 @@
 //   misses.*       questions only JavaScript can answer, asked in batches, each once however many requests wait for it
 //   state.h        all of the above as one thing
 //   operations.*   the file system: libfuse's low-level operations over the state
-//   device.*       the transport: mounting, and the threads that read requests from /dev/fuse
+//   transport.h    what brings requests and takes replies; there are two of them:
+//   device.*       /dev/fuse: mounting, and the threads that read requests
+//   vhost_user.*   a socket on which virtual machines are offered a virtiofs device
+//   guest_session.*, guest_memory.*, virtqueue.*, request.*
+//                  a guest's requests, its memory, its rings, and what is refused before libfuse sees it
 //   addon.cc       the face towards JavaScript (lib/native/fuse.ts)
 //
 // Invariants. What is in a cache is answered without JavaScript. An inode holds no descriptor and no contents, so their
 // number is bounded by the kernel's memory alone. Nothing ever changes: the kernel may keep entries, attributes and
 // pages for ever. Operations know nothing of the transport: a request is answered through its fuse_req_t, whichever
-// session it came from, on whichever thread; a vhost-user device is a second session over the same operations.
-// All but operations, device and addon work without libfuse and are tested by native/test/fuse_*_test.cc.
+// session it came from, on whichever thread. What a guest says is hostile until it was checked.
+// All but operations, the transports and addon work without libfuse and are tested by native/test/fuse_*_test.cc.
 #pragma once
 
 #include <array>

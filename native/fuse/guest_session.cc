@@ -214,7 +214,8 @@ int GuestSession::reply(const iovec* parts, int count) {
     for (int i = 1; fits && i < count; i++) scatter.write(parts[i].iov_base, parts[i].iov_len);
   }
   release(place, static_cast<uint32_t>(total));
-  return fits ? 0 : -EINVAL;
+  // libfuse complains of other errors aloud.
+  return fits ? 0 : -ENOENT;
 }
 
 bool GuestSession::destination(size_t size, Places& places) {

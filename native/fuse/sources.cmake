@@ -2,5 +2,8 @@
 target_sources(native_test PRIVATE
   native/fuse/blob.cc
   native/fuse/directory.cc
+  native/fuse/guest_memory.cc
   native/fuse/inodes.cc
-  native/fuse/misses.cc)
+  native/fuse/misses.cc
+  native/fuse/request.cc
+  native/fuse/virtqueue.cc)

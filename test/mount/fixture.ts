@@ -10,12 +10,15 @@ import type { Job } from "./serve.ts";
 
 const root = join(import.meta.dirname, "../..");
 
+/** Whether the addon is there; exports for virtual machines need no more. */
+export const hasAddon: boolean = existsSync(join(root, "build/fuse/fuse.node"));
+
 /** Why nothing can be mounted here; `undefined` when it can. */
 export const hindrance: string | undefined = findHindrance();
 if (hindrance !== undefined) console.warn(`SKIPPED: ${hindrance}; no mount is tested`);
 
 function findHindrance(): string | undefined {
-  if (!existsSync(join(root, "build/fuse/fuse.node"))) return "the fuse addon is not built (npm run build:fuse)";
+  if (!hasAddon) return "the fuse addon is not built (npm run build:fuse)";
   try {
     accessSync("/dev/fuse", constants.R_OK | constants.W_OK);
     return undefined;
@@ -25,7 +28,6 @@ function findHindrance(): string | undefined {
 }
 
 interface Message {
-  readonly mounted?: string;
   readonly failed?: string;
   readonly counts?: MountCounts;
   readonly done?: boolean;
@@ -42,7 +44,7 @@ export class Served {
   #waiting: ((message: Message) => void)[] = [];
 
   constructor(job: Job) {
-    this.mountpoint = job.mountpoint;
+    this.mountpoint = job.mountpoint ?? "";
     this.child = spawn(
       process.execPath,
       ["--import", "tsx", join(import.meta.dirname, "serve.ts"), JSON.stringify(job)],
@@ -84,7 +86,7 @@ const open = new Set<Served>();
 
 /** Mounts, in a process of its own. */
 export async function serve(job: Job): Promise<Served> {
-  mkdirSync(job.mountpoint, { recursive: true });
+  if (job.mountpoint !== undefined) mkdirSync(job.mountpoint, { recursive: true });
   return await attempt(job);
 }
 
@@ -98,11 +100,15 @@ export async function attempt(job: Job): Promise<Served> {
 
 afterEach(async () => {
   for (const served of open) {
-    spawnSync("umount", ["-l", served.mountpoint], { stdio: "ignore", timeout: 5000 });
+    const { mountpoint } = served;
+    const unmount = () => {
+      if (mountpoint !== "") spawnSync("umount", ["-l", mountpoint], { stdio: "ignore", timeout: 5000 });
+    };
+    unmount();
     served.child.kill("SIGKILL");
     await served.ended();
     // A killed server leaves a dead mount when the first unmounting came too early.
-    spawnSync("umount", ["-l", served.mountpoint], { stdio: "ignore", timeout: 5000 });
+    unmount();
   }
   open.clear();
 });

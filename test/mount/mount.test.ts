@@ -144,7 +144,7 @@ except OSError as error: print(error.errno)`;
 
   test("is unmounted by its own process, also when that just exits", async () => {
     const { directory } = await makeStore();
-    for (const message of ["unmount", "exit"]) {
+    for (const message of ["end", "exit"]) {
       const served = await serve({ store: directory, mountpoint: fresh() });
       served.child.send(message);
       expect(await served.ended()).toBe(0);

@@ -1,4 +1,4 @@
-// Serves one mount for the tests, in a process of its own: `serve.ts JSON`. Talks to the test by messages.
+// Serves one mount, or one export for virtual machines, for the tests, in a process of its own: `serve.ts JSON`. Talks to the test by messages.
 import { setTimeout as sleep } from "node:timers/promises";
 import { TvixError } from "../../lib/base/error.ts";
 import { encodeUtf8 } from "../../lib/base/text.ts";
@@ -9,12 +9,15 @@ import { Directory } from "../../lib/castore/directory.ts";
 import { MemoryDirectoryService } from "../../lib/castore/directory/memory.ts";
 import type { DirectoryService } from "../../lib/castore/directory/service.ts";
 import { ingestHost } from "../../lib/castore/ingest/portable.ts";
-import { type Mount, mountFuse } from "../../lib/mount/mount.ts";
+import { exportVirtiofs, mountFuse, type RootOptions, type ServingOptions } from "../../lib/mount/index.ts";
+import type { MountCounts } from "../../lib/native/fuse.ts";
 import { openStore } from "../../lib/store/open.ts";
 
 /** What to serve. */
 export interface Job {
-  readonly mountpoint: string;
+  /** Where it is mounted; or, for virtual machines, the socket. */
+  readonly mountpoint?: string;
+  readonly socket?: string;
   /** A store's address. */
   readonly store?: string;
   readonly listRoot?: boolean;
@@ -62,18 +65,34 @@ function slowDirectories(inner: MemoryDirectoryService): DirectoryService {
   };
 }
 
-async function serve(job: Job): Promise<Mount> {
-  const { mountpoint, listRoot = false } = job;
+/** What the tests want of a mount and of an export. */
+interface Service {
+  readonly ended: Promise<void>;
+  counts(): MountCounts;
+  end(): Promise<void>;
+}
+
+async function start(job: Job, options: RootOptions & ServingOptions): Promise<Service> {
+  if (job.socket !== undefined) {
+    const exported = await exportVirtiofs({ ...options, socket: job.socket });
+    return { ended: exported.ended, counts: () => exported.counts(), end: () => exported.close() };
+  }
+  const mount = await mountFuse({ ...options, mountpoint: job.mountpoint ?? "" });
+  return { ended: mount.ended, counts: () => mount.counts(), end: () => mount.unmount() };
+}
+
+async function serve(job: Job): Promise<Service> {
+  const { listRoot = false } = job;
   const onLog = (log: string) => void process.send?.({ log });
   if (job.store !== undefined) {
     const store = await openStore(job.store, { readOnly: true });
-    return await mountFuse({ store, mountpoint, listRoot, onLog });
+    return await start(job, { store, listRoot, onLog });
   }
   const inner = { blobs: new MemoryBlobService(), directories: new MemoryDirectoryService() };
   const castore = { blobs: slowBlobs(inner.blobs), directories: slowDirectories(inner.directories) };
   if (job.slowTree !== undefined) {
     const node = await ingestHost(inner, job.slowTree);
-    return await mountFuse({ castore, roots: [{ name: encodeUtf8("tree"), node }], mountpoint, onLog });
+    return await start(job, { castore, roots: [{ name: encodeUtf8("tree"), node }], onLog });
   }
   const entries = Array.from({ length: job.wide ?? 0 }, (_, i) => ({
     name: encodeUtf8(`entry-${String(i).padStart(6, "0")}`),
@@ -81,13 +100,13 @@ async function serve(job: Job): Promise<Mount> {
   }));
   const wide = Directory.of(entries);
   await inner.directories.put([wide]);
-  return await mountFuse({ castore, roots: wide.node(), mountpoint, onLog, uid: 1234, gid: 5678 });
+  return await start(job, { castore, roots: wide.node(), onLog, uid: 1234, gid: 5678 });
 }
 
 try {
-  const mount = await serve(JSON.parse(process.argv[2] ?? "{}") as Job);
+  const service = await serve(JSON.parse(process.argv[2] ?? "{}") as Job);
   process.on("message", (message) => {
-    if (message === "counts") process.send?.({ counts: mount.counts() });
+    if (message === "counts") process.send?.({ counts: service.counts() });
     if (message === "fail") failing = true;
     if (message === "hang") hanging = new Promise((resolve) => (release = resolve));
     if (message === "recover") {
@@ -95,11 +114,11 @@ try {
       release();
     }
     if (message === "fail" || message === "hang" || message === "recover") process.send?.({ done: true });
-    if (message === "unmount") void mount.unmount();
+    if (message === "end") void service.end();
     if (message === "exit") process.exit(0);
   });
-  process.send?.({ mounted: mount.mountpoint });
-  await mount.ended;
+  process.send?.({ done: true });
+  await service.ended;
   process.exit(0);
 } catch (error) {
   const code = error instanceof TvixError ? error.code : String(error);

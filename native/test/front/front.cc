@@ -166,8 +166,9 @@ bool Front::used(unsigned index, uint16_t& head, uint32_t& written, int millisec
     one.available[2 + Ring::kSize] = one.seen;  // used_event: tell of the next
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (__atomic_load_n(&one.used[1], __ATOMIC_ACQUIRE) != one.seen) break;
-    pollfd watched{one.call, POLLIN, 0};
-    if (poll(&watched, 1, milliseconds) <= 0) return false;
+    // The device says nothing on its own: whatever comes on the socket is its end.
+    pollfd watched[2] = {{one.call, POLLIN, 0}, {socket_, POLLIN, 0}};
+    if (poll(watched, 2, milliseconds) <= 0 || watched[0].revents == 0) return false;
     uint64_t number;
     if (::read(one.call, &number, sizeof number) < 0 && errno != EAGAIN) fail("a call");
   }
