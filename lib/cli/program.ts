@@ -29,6 +29,10 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: "import paths into a store, and list, read, check and copy what it holds",
     load: () => import("./commands/store.ts"),
   },
+  cache: {
+    summary: "serve a store to Nix as a binary cache",
+    load: () => import("./commands/cache.ts"),
+  },
   nar: {
     summary: "pack, unpack and list NAR archives",
     load: () => import("./commands/nar.ts"),

@@ -50,7 +50,7 @@ describe("compression", () => {
   });
 
   test("what is compressed reads back", async () => {
-    for (const name of ["none", "gzip", "br"] as const) {
+    for (const name of ["none", "gzip", "br", "zstd"] as const) {
       const bytes = await collectBytes(compress(name, pieces(SAMPLE, 1000)));
       expect(await read(name, bytes)).toEqual(SAMPLE);
     }

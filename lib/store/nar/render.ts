@@ -15,20 +15,43 @@ import { NarRender } from "../../native/nar.ts";
 
 const PIECE = 1 << 20;
 
-/** The NAR of a tree, in pieces that are the caller's own. Contents are verified before they leave. */
-export async function* narStream(castore: Castore, root: Node): AsyncGenerator<Uint8Array, void, void> {
-  if (!(castore instanceof LocalStore)) {
-    yield* writeStream(castore, root);
-    return;
-  }
+/** A NAR about to be streamed: its size is known before its first byte. */
+export interface NarSource {
+  /** Bytes of the NAR. */
+  readonly size: number;
+  /** The NAR, once, in pieces that are the caller's own. Contents are verified before they leave. Closes it. */
+  stream(): AsyncGenerator<Uint8Array, void, void>;
+  /** For a NAR that is not streamed after all. Idempotent. */
+  close(): void;
+}
+
+/** Lays out the NAR of a tree; no contents are read. @throws TvixError `ERR_CASTORE_MISSING` */
+export async function openNar(castore: Castore, root: Node): Promise<NarSource> {
+  if (castore instanceof LocalStore) return openLocal(castore, root);
+  const nar = await SeekableNar.open(castore, root);
+  return { size: nar.size, stream: () => nar.stream(), close: () => {} };
+}
+
+function openLocal(castore: LocalStore, root: Node): NarSource {
   const plan = planTree(castore, root);
   const render = new NarRender(plan);
-  try {
-    yield* render.chunks(PIECE);
-  } finally {
+  const close = () => {
     render.close();
     plan.close();
-  }
+  };
+  const stream = async function* () {
+    try {
+      yield* render.chunks(PIECE);
+    } finally {
+      close();
+    }
+  };
+  return { size: render.size, stream, close };
+}
+
+/** The NAR of a tree, in pieces that are the caller's own. Contents are verified before they leave. */
+export async function* narStream(castore: Castore, root: Node): AsyncGenerator<Uint8Array, void, void> {
+  yield* castore instanceof LocalStore ? openLocal(castore, root).stream() : writeStream(castore, root);
 }
 
 /** Writes the NAR of a tree to a file descriptor. */
@@ -118,7 +141,8 @@ export class SeekableNar {
   }
 }
 
-async function loadTree(castore: Castore, root: Node): Promise<NarNode<Digest>> {
+/** A tree with digests for contents. */
+export async function loadTree(castore: Castore, root: Node): Promise<NarNode<Digest>> {
   const directories = new TreeDirectories(castore.directories, root.type === "directory" ? root.digest : EMPTY_DIGEST);
   const load = async (node: Node): Promise<NarNode<Digest>> => {
     if (node.type === "symlink") return { type: "symlink", target: node.target };
