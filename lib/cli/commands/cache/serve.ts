@@ -6,7 +6,6 @@ import { listen, type ListenAddress, parseListen } from "../../../server/listen.
 import { openStore } from "../../../store/open.ts";
 import { readSecretKey } from "../../../store/sign.ts";
 import { reportError } from "../../render/error.ts";
-import { storeAddress } from "../store/session.ts";
 
 /** Flags of `tvix cache serve`. */
 export interface ServeFlags {
@@ -33,7 +32,7 @@ export async function run(flags: ServeFlags): Promise<void> {
   const tokens = flags.tokenFile === undefined ? [] : await readTokens(flags.tokenFile);
   const anonymousWrites = flags.allowAnonymousWrites === true || addresses.every(isPrivate);
   const writes = flags.readOnly === true ? {} : { tokens, anonymousWrites };
-  const store = await openStore(storeAddress(flags), flags.readOnly === true ? { readOnly: true } : {});
+  const store = await openStore(flags.store, flags.readOnly === true ? { readOnly: true } : {});
   try {
     const onError = (error: unknown): void => reportError(error, false);
     const listening = await listen(addresses, () =>
