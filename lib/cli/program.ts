@@ -33,6 +33,10 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: "serve a store to Nix as a binary cache",
     load: () => import("./commands/cache.ts"),
   },
+  daemon: {
+    summary: "serve a store over gRPC",
+    load: () => import("./commands/daemon.ts"),
+  },
   nar: {
     summary: "pack, unpack and list NAR archives",
     load: () => import("./commands/nar.ts"),
