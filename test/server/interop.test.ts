@@ -1,6 +1,6 @@
 // Our server under an independent client, @grpc/grpc-js, with calls written down as bytes; and what tools ask of it.
 import type { Readable, Writable } from "node:stream";
-import { create, type DescMessage, type DescMethod, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { type ChannelCredentials, Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, describe, expect, test } from "vitest";
@@ -40,8 +40,7 @@ async function call<M extends DescMethod>(
 ): Promise<MessageShape<M["output"]>[]> {
   const client = await connect();
   const path = `/${method.parent.typeName}/${method.name}`;
-  const encode = (message: object) =>
-    Buffer.from(toBinary(method.input as DescMessage, create(method.input as DescMessage, message as never)));
+  const encode = (message: object) => Buffer.from(toBinary(method.input, create(method.input, message as never)));
   const decode = (bytes: Buffer) => fromBinary(method.output as M["output"], bytes);
   return await new Promise((resolve, reject) => {
     const done = (error: ServiceError | null, answer?: MessageShape<M["output"]>) => {

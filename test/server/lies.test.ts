@@ -251,7 +251,7 @@ describe("path infos", () => {
             case: "file",
             value: {
               name: encodeUtf8(changes.basename ?? path.basename),
-              digest: DIGEST as Uint8Array,
+              digest: DIGEST,
               size: 600_000n,
             },
           },
