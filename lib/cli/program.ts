@@ -25,6 +25,10 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: "write derivations into a store and print their paths",
     load: () => import("./commands/instantiate.ts"),
   },
+  "eval-jobs": {
+    summary: "evaluate all derivations of a value in several processes",
+    load: () => import("./commands/eval-jobs.ts"),
+  },
   store: {
     summary: "import paths into a store, and list, read, check and copy what it holds",
     load: () => import("./commands/store.ts"),

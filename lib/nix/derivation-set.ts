@@ -22,54 +22,73 @@ export interface FoundDerivation {
   readonly value: Attrs;
 }
 
-/** Yields the derivations in a value in order of their names; each once, however often it occurs. */
-export function findDerivations(value: Value, args: ReadonlyMap<string, Value>): Generator<FoundDerivation> {
-  return walk(value, "", args, new Set());
+/** What stands at a place of a value: a derivation, members to look into, or nothing of interest. */
+export type Place =
+  | { readonly kind: "derivation"; readonly value: Attrs }
+  | { readonly kind: "members"; readonly members: ReadonlyMap<string, Member> }
+  | { readonly kind: "nothing" };
+
+/** A value inside another one. */
+export interface Member {
+  readonly value: Value;
+  /** Whether it must be looked into; members of sets are when they say so themselves. */
+  readonly entered: boolean;
 }
 
-function* walk(
-  value: Value,
-  path: string,
-  args: ReadonlyMap<string, Value>,
-  done: Set<Attrs>,
-): Generator<FoundDerivation> {
-  const v = autoCall(value, args);
-  const below = (part: string): string => (path === "" ? part : `${path}.${part}`);
-  if (v instanceof Attrs) {
-    if (isDerivation(v)) yield* once(v, path, done);
-    else yield* walkSet(v, below, args, done);
-  } else if (isList(v)) {
-    for (const [i, item] of v.entries()) yield* walk(item, below(String(i)), args, done);
-  } else {
-    throw new EvalError("ERR_EVAL_TYPE", "expression does not evaluate to a derivation (or a set or list of those)");
+/** How a value is looked into. */
+export interface WalkOptions {
+  /** What functions on the way are called with. */
+  readonly args: ReadonlyMap<string, Value>;
+  /** Enter every set, whatever it says. Default false. */
+  readonly everySet?: boolean;
+}
+
+/** Looks at one place, without going deeper. */
+export function lookInto({ value, entered }: Member, options: WalkOptions): Place {
+  if (!entered) {
+    const v = force(value);
+    if (!(v instanceof Attrs)) return { kind: "nothing" };
+    if (isDerivation(v)) return { kind: "derivation", value: v };
+    const recurse = v.get(RECURSE);
+    const enter =
+      recurse === undefined ? options.everySet : forceBool(recurse, "the attribute `recurseForDerivations`");
+    return enter ? lookInto({ value: v, entered: true }, options) : { kind: "nothing" };
   }
+  const v = autoCall(value, options.args);
+  if (v instanceof Attrs) {
+    return isDerivation(v) ? { kind: "derivation", value: v } : { kind: "members", members: membersOf(v) };
+  }
+  if (isList(v)) {
+    const members = v.map((item, i): [string, Member] => [String(i), { value: item, entered: true }]);
+    return { kind: "members", members: new Map(members) };
+  }
+  throw new EvalError("ERR_EVAL_TYPE", "expression does not evaluate to a derivation (or a set or list of those)");
 }
 
-function* walkSet(
-  set: Attrs,
-  below: (part: string) => string,
-  args: ReadonlyMap<string, Value>,
-  done: Set<Attrs>,
-): Generator<FoundDerivation> {
+function membersOf(set: Attrs): Map<string, Member> {
   const { shape, values } = set.flatten();
+  const members = new Map<string, Member>();
   for (const [i, key] of shape.keys.entries()) {
     const name = symbolName(key);
-    if (!NAME.test(name)) continue;
-    const item = force(values[i] as Value);
-    if (!(item instanceof Attrs)) continue;
-    if (isDerivation(item)) yield* once(item, below(name), done);
-    else {
-      const recurse = item.get(RECURSE);
-      const enter = recurse !== undefined && forceBool(recurse, "the attribute `recurseForDerivations`");
-      if (enter) yield* walk(item, below(name), args, done);
-    }
+    if (NAME.test(name)) members.set(name, { value: values[i] as Value, entered: false });
   }
+  return members;
 }
 
-function* once(value: Attrs, attrPath: string, done: Set<Attrs>): Generator<FoundDerivation> {
-  if (done.has(value)) return;
-  done.add(value);
-  yield { attrPath, value };
+/** Yields the derivations in a value in order of their names; each once, however often it occurs. */
+export function* findDerivations(value: Value, args: ReadonlyMap<string, Value>): Generator<FoundDerivation> {
+  const done = new Set<Attrs>();
+  function* walk(member: Member, attrPath: string): Generator<FoundDerivation> {
+    const place = lookInto(member, { args });
+    if (place.kind === "derivation") {
+      if (done.has(place.value)) return;
+      done.add(place.value);
+      yield { attrPath, value: place.value };
+    } else if (place.kind === "members") {
+      for (const [name, below] of place.members) yield* walk(below, attrPath === "" ? name : `${attrPath}.${name}`);
+    }
+  }
+  yield* walk({ value, entered: true }, "");
 }
 
 /** Whether a value is a derivation: a set whose `type` says so. */
@@ -78,15 +97,20 @@ export function isDerivation(value: Attrs): boolean {
   return type !== undefined && force(type) === "derivation";
 }
 
-/** The path of a derivation's file, and which of its outputs the value stands for. */
-export function demandedOutput({ value }: FoundDerivation): { drvPath: string; output: string } {
+/** The path of a derivation's file. */
+export function drvPathOf(value: Attrs): string {
   const drvPath = value.get(DRV_PATH);
   if (drvPath === undefined)
     throw new EvalError("ERR_EVAL_DERIVATION", "derivation does not contain a 'drvPath' attribute");
-  const path = forceText(drvPath, "the 'drvPath' attribute of a derivation");
+  return forceText(drvPath, "the 'drvPath' attribute of a derivation");
+}
+
+/** The path of a derivation's file, and which of its outputs the value stands for. */
+export function demandedOutput({ value }: FoundDerivation): { drvPath: string; output: string } {
+  const drvPath = drvPathOf(value);
   const output = value.get(OUTPUT_NAME);
   if (output === undefined) {
-    throw new EvalError("ERR_EVAL_DERIVATION", `derivation '${path}' lacks an 'outputName' attribute`);
+    throw new EvalError("ERR_EVAL_DERIVATION", `derivation '${drvPath}' lacks an 'outputName' attribute`);
   }
-  return { drvPath: path, output: forceText(output, "the 'outputName' attribute of a derivation") };
+  return { drvPath, output: forceText(output, "the 'outputName' attribute of a derivation") };
 }

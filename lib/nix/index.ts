@@ -1,7 +1,17 @@
 // The Nix language joined with a store: sessions, the derivations they evaluate, and writing them.
 
 export { FETCHURL_SOURCE } from "./core-files.ts";
-export { demandedOutput, findDerivations, type FoundDerivation, isDerivation } from "./derivation-set.ts";
+export {
+  demandedOutput,
+  drvPathOf,
+  findDerivations,
+  type FoundDerivation,
+  isDerivation,
+  lookInto,
+  type Member,
+  type Place,
+  type WalkOptions,
+} from "./derivation-set.ts";
 export {
   type DerivationRoot,
   instantiate,
@@ -9,6 +19,7 @@ export {
   type InstantiateSummary,
 } from "./instantiate.ts";
 export { defaultFetchCache, Fetcher, type FetcherOptions } from "./fetch/fetcher.ts";
+export { attrOfPath, type Job, type JobOptions, JobTree, type Visit } from "./jobs.ts";
 export { KnownPaths } from "./known-paths.ts";
 export { parseSearchPath, parseSearchPathEntry } from "./search-path.ts";
 export { openSession, type Session, type SessionOptions } from "./session.ts";

@@ -1,0 +1,31 @@
+// The flags of `tvix eval-jobs`, and the words that its processes exchange.
+import type { WorldFlags } from "../eval/flags.ts";
+
+/** Flags of `tvix eval-jobs`. */
+export interface JobsFlags extends WorldFlags {
+  readonly workers: string;
+  readonly maxMemorySize: string;
+  readonly select?: string;
+  readonly forceRecurse?: boolean;
+  readonly meta?: boolean;
+  readonly showInputDrvs?: boolean;
+  readonly instantiate?: boolean;
+  readonly gcRootsDir?: string;
+  readonly resume?: string;
+  /** Set by the command itself for the processes that it starts. */
+  readonly asWorker?: boolean;
+}
+
+/** An attribute path, as byte strings. */
+export type AttrPath = readonly string[];
+
+/** What came of a visit: a line to print, more to visit, or nothing (an empty set). */
+export type Outcome = { readonly line: string; readonly failed: boolean } | { readonly names: readonly string[] };
+
+/** To a worker: paths to visit, in order. */
+export interface Order {
+  readonly visit: readonly AttrPath[];
+}
+
+/** From a worker: what came of the paths of an order, one by one, and at its end what memory is used, in MiB. */
+export type Report = { readonly outcome: Outcome } | { readonly memory: number };

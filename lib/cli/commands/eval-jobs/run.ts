@@ -1,0 +1,88 @@
+// The work of `tvix eval-jobs`: starts workers, and prints what they find in order.
+import { existsSync, openSync, closeSync, readFileSync, truncateSync, writeSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { TvixError } from "../../../base/error.ts";
+import { attrOfPath } from "../../../nix/jobs.ts";
+import { print } from "../../output.ts";
+import { EXIT } from "../../render/error.ts";
+import { openProgress } from "../../render/progress.ts";
+import { interruptible } from "../../signals.ts";
+import { readSubjects } from "../eval/world.ts";
+import type { JobsFlags } from "./flags.ts";
+import { runPool } from "./pool.ts";
+import { Schedule } from "./schedule.ts";
+import { runWorker } from "./worker.ts";
+
+/** Prints a line for each job. */
+export async function run(args: readonly string[], flags: JobsFlags): Promise<void> {
+  const workers = wholeNumber(flags.workers, "--workers", 4 * availableParallelism());
+  const ceiling = wholeNumber(flags.maxMemorySize, "--max-memory-size", 1 << 20);
+  const [subject, ...others] = readSubjects(args, flags);
+  if (subject === undefined || others.length > 0 || (flags.attr?.length ?? 0) > 1) {
+    throw new TvixError("ERR_CLI_USAGE", "eval-jobs takes one file or expression, and one attribute path");
+  }
+  if (flags.asWorker) return await runWorker(subject, { ...flags, replay: false }, ceiling);
+  const output = flags.resume === undefined ? undefined : continueFile(flags.resume);
+  const schedule = new Schedule((path) => output?.has(attrOfPath(path)) ?? false);
+  const progress = await openProgress("evaluating", "items");
+  let printed = Promise.resolve();
+  const onProgress = (): void => {
+    const { done, known } = schedule.progress;
+    progress.update(done, known);
+    const lines = [...schedule.lines()].map((line) => `${line}\n`).join("");
+    if (lines === "") return;
+    if (output === undefined) printed = printed.then(() => print(lines));
+    else output.append(lines);
+  };
+  try {
+    await interruptible((signal) => runPool(schedule, { workers, ceiling, onProgress, signal }));
+    await printed;
+    if (schedule.rootFailed) process.exitCode = EXIT.failed;
+  } finally {
+    progress.stop();
+    output?.close();
+  }
+}
+
+function wholeNumber(text: string, flag: string, most: number): number {
+  const number = Number(text);
+  if (/^[0-9]+$/.test(text) && number >= 1 && number <= most) return number;
+  throw new TvixError("ERR_CLI_USAGE", `${flag} wants a whole number from 1 to ${most}`);
+}
+
+/** A file of lines of an earlier run, to be continued. */
+interface OpenFile {
+  /** Whether it has the job of this name. */
+  has(attr: string): boolean;
+  append(lines: string): void;
+  close(): void;
+}
+
+/** Opens a file that may not exist, or end in the middle of a line. */
+function continueFile(path: string): OpenFile {
+  const text = existsSync(path) ? readFileSync(path) : new Uint8Array(0);
+  const whole = text.lastIndexOf(10) + 1;
+  const attrs = new Set<string>();
+  for (const [i, line] of new TextDecoder().decode(text.subarray(0, whole)).split("\n").entries()) {
+    if (line !== "") attrs.add(attrOfLine(line, path, i + 1));
+  }
+  if (whole < text.length) truncateSync(path, whole);
+  const file = openSync(path, "a");
+  return {
+    has: (attr) => attrs.has(attr),
+    append: (lines) => {
+      writeSync(file, lines);
+    },
+    close: () => closeSync(file),
+  };
+}
+
+function attrOfLine(line: string, path: string, number: number): string {
+  try {
+    const { attr } = JSON.parse(line) as { attr?: unknown };
+    if (typeof attr === "string") return attr;
+  } catch {
+    // Told below.
+  }
+  throw new TvixError("ERR_CLI_RESUME", `${path} is no output of eval-jobs: line ${number} tells of no job`);
+}

@@ -1,0 +1,138 @@
+// A worker of `tvix eval-jobs`: visits the paths it is told to, in a thread with a deep stack and a bounded heap.
+//
+// The process itself only passes messages on between the command and that thread. When the thread runs out of memory,
+// its process ends, and the command starts another one.
+import { mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { on, once } from "node:events";
+import { basename, join, resolve } from "node:path";
+import { isMainThread, parentPort, Worker } from "node:worker_threads";
+import { TvixError } from "../../../base/error.ts";
+import { autoCall } from "../../../eval/attr-path.ts";
+import { PLAIN_STYLE, renderDiagnostic } from "../../../eval/diagnostic.ts";
+import { DEEP_LIMITS } from "../../../eval/node.ts";
+import { diagnose } from "../../../eval/report.ts";
+import { byteStringToText, Source, textToByteString } from "../../../eval/source.ts";
+import { call1 } from "../../../eval/vm/call.ts";
+import { type DerivationRoot, instantiate } from "../../../nix/instantiate.ts";
+import { attrOfPath, type Job, JobTree, type Visit } from "../../../nix/jobs.ts";
+import type { Value } from "../../../eval/value/value.ts";
+import type { Store } from "../../../store/store.ts";
+import { entry } from "../../entry.ts";
+import { EXIT } from "../../render/error.ts";
+import { evaluateSubject, type OpenWorld, type Subject, withWorld } from "../eval/world.ts";
+import { withStore } from "../store/session.ts";
+import type { AttrPath, JobsFlags, Order, Outcome, Report } from "./flags.ts";
+
+/** Heap beyond the ceiling that a single job may need before it fails, as a factor. */
+const HEADROOM = 1.5;
+
+/** Frames of a trace in the text of an error. */
+const FRAMES = 4;
+
+/** Runs as a worker until the command has no more to do. */
+export async function runWorker(subject: Subject, flags: JobsFlags, ceiling: number): Promise<void> {
+  if (isMainThread) return await relay(ceiling);
+  const serve = (store?: Store): Promise<void> =>
+    withWorld(flags, (world) => visitOrders(jobTree(subject, flags, world), flags, world, store), store);
+  await (flags.instantiate || flags.gcRootsDir !== undefined ? withStore(flags, "write", serve) : serve());
+}
+
+/** Passes messages on between the command and the thread. */
+async function relay(ceiling: number): Promise<void> {
+  const limits = { ...DEEP_LIMITS, maxOldGenerationSizeMb: Math.ceil(ceiling * HEADROOM) };
+  const thread = new Worker(entry(), { argv: process.argv.slice(2), resourceLimits: limits });
+  const tell = (order: Order | null): void => thread.postMessage(order, []);
+  process.on("message", tell).on("disconnect", () => tell(null));
+  // The command hears of it too, and tells when to end.
+  process.on("SIGINT", () => undefined);
+  thread.on("message", (report) => process.send?.(report));
+  try {
+    const [code] = (await once(thread, "exit")) as [number];
+    process.exitCode = code;
+  } catch (error) {
+    // Of all that can end a thread, only this is the fault of what it evaluated.
+    if ((error as NodeJS.ErrnoException).code !== "ERR_WORKER_OUT_OF_MEMORY") throw error;
+    process.exitCode = EXIT.failed;
+  } finally {
+    if (process.connected) process.disconnect();
+  }
+}
+
+function jobTree(subject: Subject, flags: JobsFlags, { session, given }: OpenWorld): JobTree {
+  const { evaluator } = session;
+  const [path = ""] = flags.attr ?? [];
+  const root = (): Value => {
+    const value = evaluateSubject(subject, path, given, evaluator);
+    if (flags.select === undefined) return value;
+    const select = evaluator.evaluate(Source.string(textToByteString(flags.select), textToByteString(process.cwd())));
+    return call1(select, autoCall(value, given));
+  };
+  return new JobTree(session, root, {
+    args: given,
+    everySet: flags.forceRecurse === true,
+    meta: flags.meta === true,
+    inputDrvs: flags.showInputDrvs === true,
+  });
+}
+
+async function visitOrders(tree: JobTree, flags: JobsFlags, { session }: OpenWorld, store?: Store): Promise<void> {
+  const port = parentPort as NonNullable<typeof parentPort>;
+  const send = (report: Report): void => port.postMessage(report);
+  // All workers need the root: they compute it while the command still waits for the first answer.
+  visit(tree, []);
+  for await (const [order] of on(port, "message") as AsyncIterable<[Order | null]>) {
+    if (order === null) return;
+    const written: string[] = [];
+    const outcomes = order.visit.map((path) => {
+      const visited = visit(tree, path);
+      if ("kind" in visited && visited.kind === "job") written.push(visited.job.drvPath);
+      const outcome = outcomeOf(path, visited);
+      if (store === undefined) send({ outcome });
+      return outcome;
+    });
+    if (store !== undefined) {
+      await instantiate(session.world, store, written, { roots: keep(flags, written) });
+      for (const outcome of outcomes) send({ outcome });
+    }
+    send({ memory: process.memoryUsage.rss() / (1 << 20) });
+  }
+}
+
+function visit(tree: JobTree, path: AttrPath): Visit | { readonly error: unknown } {
+  try {
+    return tree.visit(path);
+  } catch (error) {
+    if (error instanceof TvixError) return { error };
+    throw error;
+  }
+}
+
+function outcomeOf(path: AttrPath, visited: ReturnType<typeof visit>): Outcome {
+  if ("error" in visited) return { line: lineOf(path, { error: describe(visited.error) }), failed: true };
+  if (visited.kind === "job") return { line: lineOf(path, visited.job), failed: false };
+  return { names: visited.kind === "set" ? visited.names : [] };
+}
+
+/** A line of output. */
+export function lineOf(path: AttrPath, rest: Job | { readonly error: string }): string {
+  return JSON.stringify({ attr: attrOfPath(path), attrPath: path.map(byteStringToText), ...rest });
+}
+
+function describe(error: unknown): string {
+  const diagnostic = diagnose(error);
+  if (diagnostic !== undefined) return renderDiagnostic(diagnostic, { style: PLAIN_STYLE, traceLimit: FRAMES });
+  return (error as Error).message;
+}
+
+/** Makes a link to each derivation; answers the roots of the same names. */
+function keep({ gcRootsDir }: JobsFlags, drvPaths: readonly string[]): DerivationRoot[] {
+  if (gcRootsDir === undefined) return [];
+  const directory = resolve(gcRootsDir);
+  mkdirSync(directory, { recursive: true });
+  return drvPaths.map((path) => {
+    const link = join(directory, basename(path));
+    rmSync(link, { force: true });
+    symlinkSync(path, link);
+    return { name: link, path };
+  });
+}

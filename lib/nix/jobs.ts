@@ -1,0 +1,147 @@
+// A value as a tree of jobs: derivations by attribute path, each looked at when it is asked for.
+import { valueToJson } from "../eval/builtins/json.ts";
+import { byteStringToText } from "../eval/source.ts";
+import { Attrs } from "../eval/value/attrs.ts";
+import { ContextBuilder } from "../eval/value/string.ts";
+import { symbol, symbolName } from "../eval/value/symbol.ts";
+import { force } from "../eval/value/thunk.ts";
+import type { Value } from "../eval/value/value.ts";
+import { forceAttrs, forceList, forceText } from "../eval/vm/demand.ts";
+import { drvPathOf, lookInto, type Member, type Place, type WalkOptions } from "./derivation-set.ts";
+import type { Session } from "./session.ts";
+
+const NAME = symbol("name");
+const SYSTEM = symbol("system");
+const META = symbol("meta");
+const OUTPUTS = symbol("outputs");
+const OUT_PATH = symbol("outPath");
+
+/** What a job is, as text. */
+export interface Job {
+  readonly name: string;
+  readonly system: string;
+  readonly drvPath: string;
+  /** The path of each output. */
+  readonly outputs: Readonly<Record<string, string>>;
+  /** Derivations that must be built first, with the outputs that are used. */
+  readonly inputDrvs?: Readonly<Record<string, readonly string[]>>;
+  readonly meta?: unknown;
+}
+
+/** What there is at an attribute path. */
+export type Visit =
+  | { readonly kind: "job"; readonly job: Job }
+  /** More to visit: the names below, in order. */
+  | { readonly kind: "set"; readonly names: readonly string[] }
+  | { readonly kind: "nothing" };
+
+/** What is told of jobs beyond names and paths, and how they are found. */
+export interface JobOptions extends WalkOptions {
+  readonly meta?: boolean;
+  readonly inputDrvs?: boolean;
+}
+
+/** A path as it is written: parts joined by dots, in quotes where they hold one. */
+export function attrOfPath(path: readonly string[]): string {
+  return path.map((part) => (part.includes(".") ? `"${byteStringToText(part)}"` : byteStringToText(part))).join(".");
+}
+
+/** Jobs below a value; what was computed for one stays for the others. */
+export class JobTree {
+  readonly #session: Session;
+  readonly #root: () => Value;
+  readonly #options: JobOptions;
+  readonly #entered = new Map<string, ReadonlyMap<string, Member>>();
+
+  /** @param root computes the value; called when it is first needed, and again if it failed */
+  constructor(session: Session, root: () => Value, options: JobOptions) {
+    this.#session = session;
+    this.#root = root;
+    this.#options = options;
+  }
+
+  /** Looks at a path (byte strings). @throws EvalError when what is there cannot be evaluated */
+  visit(path: readonly string[]): Visit {
+    return this.#session.evaluator.guard(() => {
+      const place = this.#place(path);
+      if (place.kind === "derivation") return { kind: "job", job: this.#job(place.value) };
+      return place.kind === "members" ? { kind: "set", names: [...place.members.keys()] } : place;
+    });
+  }
+
+  #place(path: readonly string[]): Place {
+    const key = path.join("\0");
+    const known = this.#entered.get(key);
+    if (known !== undefined) return { kind: "members", members: known };
+    const member = path.length === 0 ? { value: this.#root(), entered: true } : this.#member(path);
+    const place: Place = member === undefined ? { kind: "nothing" } : lookInto(member, this.#options);
+    if (place.kind === "members") this.#entered.set(key, place.members);
+    return place;
+  }
+
+  #member(path: readonly string[]): Member | undefined {
+    const parent = this.#place(path.slice(0, -1));
+    return parent.kind === "members" ? parent.members.get(path.at(-1) as string) : undefined;
+  }
+
+  #job(value: Attrs): Job {
+    const drvPath = drvPathOf(value);
+    const { meta, inputDrvs } = this.#options;
+    return {
+      name: textAt(value, NAME) ?? "",
+      system: textAt(value, SYSTEM) ?? "unknown",
+      drvPath: byteStringToText(drvPath),
+      outputs: outputsOf(value),
+      ...(inputDrvs ? { inputDrvs: this.#inputDrvs(drvPath) } : {}),
+      ...(meta ? { meta: this.#meta(value) } : {}),
+    };
+  }
+
+  #inputDrvs(drvPath: string): Record<string, readonly string[]> {
+    const inputs = this.#session.known.derivation(drvPath)?.inputDrvs ?? [];
+    return Object.fromEntries(Array.from(inputs, ([path, { outputs }]) => [byteStringToText(path), outputs]));
+  }
+
+  /** `meta` as JSON; without what has no JSON form or cannot be evaluated. */
+  #meta(value: Attrs): unknown {
+    const { evaluator } = this.#session;
+    const set = force(value.get(META) ?? null);
+    if (!(set instanceof Attrs)) return null;
+    const { shape, values } = set.flatten();
+    const out: Record<string, unknown> = {};
+    for (const [i, key] of shape.keys.entries()) {
+      try {
+        const text = valueToJson(evaluator, values[i] as Value, new ContextBuilder());
+        out[byteStringToText(symbolName(key))] = JSON.parse(byteStringToText(text));
+      } catch {
+        // The job is one without this part.
+      }
+    }
+    return out;
+  }
+}
+
+function textAt(set: Attrs, key: number): string | undefined {
+  const value = set.get(key);
+  return value === undefined
+    ? undefined
+    : byteStringToText(forceText(value, `the '${symbolName(key)}' attribute of a derivation`));
+}
+
+/** The paths of the outputs that a derivation names; those that it does not tell are left out. */
+function outputsOf(value: Attrs): Record<string, string> {
+  const named = value.get(OUTPUTS);
+  const outputs: Record<string, string> = {};
+  if (named === undefined) {
+    const path = textAt(value, OUT_PATH);
+    return path === undefined ? outputs : { out: path };
+  }
+  for (const item of forceList(named, "the 'outputs' attribute of a derivation")) {
+    const name = forceText(item, "the name of an output of a derivation");
+    const output = value.get(symbol(name));
+    if (output === undefined) continue;
+    const path = textAt(forceAttrs(output, `the output '${name}' of a derivation`), OUT_PATH);
+    if (path !== undefined) outputs[byteStringToText(name)] = path;
+  }
+  return outputs;
+}
