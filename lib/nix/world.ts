@@ -42,6 +42,7 @@ export class World implements StoreAccess {
   readonly #reader: StoreReader | undefined;
   readonly #build: WorldOptions["build"];
   readonly #allowed = new Set<string>();
+  #hasFetched = false;
 
   constructor({ host, storeDir, reader, writable, build }: WorldOptions) {
     this.storeDir = storeDir;
@@ -88,6 +89,11 @@ export class World implements StoreAccess {
     return this.io.fileType(path) !== undefined;
   }
 
+  /** Whether anything was fetched: what comes of the evaluation may be something else the next time. */
+  get hasFetched(): boolean {
+    return this.#hasFetched;
+  }
+
   /** Whether evaluation has put something at the store path that `path` is in or below: reading it is always allowed. */
   allows(path: string): boolean {
     if (!path.startsWith(`${this.storeDir}/`)) return false;
@@ -98,6 +104,7 @@ export class World implements StoreAccess {
 
   /** Allows reading a store path that was there before: it is what the program asked for by its hash. */
   allow(path: string): void {
+    this.#hasFetched = true;
     this.#allowed.add(path);
   }
 
@@ -110,6 +117,7 @@ export class World implements StoreAccess {
 
   /** Puts something that was fetched into the store; answers its path. */
   addFetched(name: string, tree: CachedTree, reader: TreeReader, method: "nar" | "flat" = "nar"): string {
+    this.#hasFetched = true;
     const path = this.fixedPath(name, method, (method === "flat" ? tree.sha256 : tree.narSha256) as Uint8Array);
     this.sources.add(path, { kind: "fetched", root: tree.root, reader, method });
     return path;
@@ -121,6 +129,7 @@ export class World implements StoreAccess {
     origin: string,
     files: readonly string[] | undefined,
   ): { storePath: string; narSha256: Uint8Array } {
+    this.#hasFetched = true;
     const accepted = files && new Set<string>();
     for (const file of files ?? []) {
       for (let at = file.indexOf("/"); at >= 0; at = file.indexOf("/", at + 1)) {

@@ -10,6 +10,9 @@ import type { WorldFlags } from "./flags.ts";
 /** Variables that say where the default store is. */
 const STORE_VARIABLES = ["TVIX_STORE", "XDG_DATA_HOME", "HOME"];
 
+/** What came of a command. */
+export type ReplayOutcome = Pick<ReplayRecord, "stdout" | "drvPaths">;
+
 /** The key of this command; `undefined` where it is not to be replayed. */
 export function commandKey(flags: WorldFlags): string | undefined {
   const watched = flags.stats === true || flags.traceIo === true || flags.profile !== undefined;
@@ -60,7 +63,7 @@ export class Recorder {
   }
 
   /** Keeps what came of the command, for the next time. */
-  keep(outcome: Pick<ReplayRecord, "stdout" | "drvPaths">): void {
+  keep(outcome: ReplayOutcome): void {
     const evidence = this.#evidence?.evidence();
     if (this.#key === undefined || evidence === undefined) return;
     writeReplay(this.#key, { ...outcome, evidence, stderr: this.#said });

@@ -35,11 +35,11 @@ export interface EvalFlags extends WorldFlags {
 export async function run(args: readonly string[], flags: EvalFlags): Promise<void> {
   const subjects = readSubjects(args, flags);
   if (flags.parse) return await printTrees(subjects, flags);
-  await withWorld(flags, async ({ session, given, recorder }) => {
+  await withWorld(flags, async ({ session, given, keep }) => {
     if (flags.dumpIr) return await printPrograms(subjects, session.evaluator);
     let stdout = "";
     for (const subject of subjects) stdout += await printSubject(subject, given, session.evaluator, flags);
-    recorder.keep({ stdout });
+    keep({ stdout });
   });
 }
 

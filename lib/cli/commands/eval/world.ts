@@ -23,7 +23,7 @@ import { cacheDirectory } from "../../cache-home.ts";
 import { entry } from "../../entry.ts";
 import { STDIN } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
-import { Recorder } from "./recorder.ts";
+import { Recorder, type ReplayOutcome } from "./recorder.ts";
 import { showDiagnostic } from "./report.ts";
 
 /** One thing to evaluate: text from somewhere, or a file by its path. */
@@ -34,8 +34,8 @@ export interface OpenWorld {
   readonly session: Session;
   /** The values of `--arg` and `--argstr`, by name. */
   readonly given: ReadonlyMap<string, Value>;
-  /** Keeps what comes of it, for a replay. */
-  readonly recorder: Recorder;
+  /** Keeps what came of it, for a replay. */
+  keep(outcome: ReplayOutcome): void;
 }
 
 /**
@@ -64,7 +64,10 @@ export async function withWorld(
       ...(reader === undefined ? {} : { reader: recorder.watch(reader) }),
       writable: store !== undefined,
     });
-    await work({ session, given: readArguments(flags, session.evaluator), recorder });
+    const keep = (outcome: ReplayOutcome): void => {
+      if (!session.world.hasFetched) recorder.keep(outcome);
+    };
+    await work({ session, given: readArguments(flags, session.evaluator), keep });
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
     await own?.close();

@@ -32,7 +32,7 @@ export async function run(args: readonly string[], flags: InstantiateFlags): Pro
       if (await replayed(flags, store)) return;
       await withWorld(
         flags,
-        async ({ session, given, recorder }) => {
+        async ({ session, given, keep }) => {
           const { evaluator, world } = session;
           const found: Instantiated[] = [];
           evaluator.guard(() => {
@@ -50,7 +50,7 @@ export async function run(args: readonly string[], flags: InstantiateFlags): Pro
           await instantiate(world, store, drvPaths, { roots, signal });
           const stdout = found.map((one) => line(one, flags)).join("");
           await print(latin1ToBytes(stdout));
-          if (roots.length === 0) recorder.keep({ stdout, drvPaths });
+          if (roots.length === 0) keep({ stdout, drvPaths });
         },
         store,
       );
