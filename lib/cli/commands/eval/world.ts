@@ -35,7 +35,7 @@ export interface OpenWorld {
   /** The values of `--arg` and `--argstr`, by name. */
   readonly given: ReadonlyMap<string, Value>;
   /** Keeps what came of it, for a replay. */
-  keep(outcome: ReplayOutcome): void;
+  readonly keep: (outcome: ReplayOutcome) => void;
 }
 
 /**
