@@ -95,7 +95,7 @@ export const INSTRUCTIONS: Readonly<Record<Op, Instruction>> = {
     operands: { sum: "node", otherwise: "node" },
     meaning: "the sum (add, sub or mul) when its operands are small integers by now, else the thunk `otherwise`",
   },
-  update: { operands: { left: "node", right: "node", at: "number" }, meaning: "`//`" },
+  update: { operands: { left: "node", right: "node", at: "number" }, meaning: "`//`, right first" },
   concat: { operands: { left: "node", right: "node", at: "number" }, meaning: "`++`" },
   interpolate: { operands: { parts: "nodes", at: "number" }, meaning: "the parts coerced to strings and joined" },
   append: {

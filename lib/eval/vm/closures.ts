@@ -12,7 +12,7 @@ import { type Sym, symbol } from "../value/symbol.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
 import { call1, call2, callMany } from "./call.ts";
-import { addValues, appendToPath, interpolate } from "./coerce.ts";
+import { type Addend, addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
 import { equalValues } from "./equal.ts";
 import * as operate from "./operate.ts";
 import { calling, located } from "./trace.ts";
@@ -255,7 +255,7 @@ class ClosureCompiler {
         return this.placed(node.at, (frame) =>
           interpolate(
             unit.rt,
-            parts.map((part) => part(frame)),
+            parts.map((part) => interpolated(unit.rt, part(frame))),
           ),
         );
       }
@@ -266,7 +266,7 @@ class ClosureCompiler {
           appendToPath(
             unit.rt,
             base(frame) as NixPath,
-            parts.map((part) => part(frame)),
+            parts.map((part) => appended(unit.rt, part(frame))),
           ),
         );
       }
@@ -338,6 +338,8 @@ class ClosureCompiler {
       }
     };
     switch (node.op) {
+      case "update":
+        return this.placed(at, (frame) => operate.update(operate.override(right(frame)), left(frame)));
       case "less":
         return (frame) => {
           const a = left(frame);
@@ -345,15 +347,7 @@ class ClosureCompiler {
           return typeof a === "number" && typeof b === "number" ? a < b : apply(a, b);
         };
       case "add":
-        return (frame) => {
-          const a = left(frame);
-          const b = right(frame);
-          if (typeof a === "number" && typeof b === "number") {
-            const sum = a + b;
-            if (sum <= Number.MAX_SAFE_INTEGER && sum >= Number.MIN_SAFE_INTEGER) return sum;
-          } else if (typeof a === "string" && typeof b === "string") return a + b;
-          return apply(a, b);
-        };
+        return this.add(left, right, at);
       case "sub":
         return (frame) => {
           const a = left(frame);
@@ -369,20 +363,42 @@ class ClosureCompiler {
     }
   }
 
+  private add(left: Strict, right: Strict, at: number): Strict {
+    const { unit } = this;
+    return (frame) => {
+      const a = left(frame);
+      const head = typeof a === "number" || typeof a === "string" ? a : this.addend(a, at);
+      const b = right(frame);
+      if (typeof head === "number" && typeof b === "number") {
+        const sum = head + b;
+        if (sum <= Number.MAX_SAFE_INTEGER && sum >= Number.MIN_SAFE_INTEGER) return sum;
+      } else if (typeof head === "string" && typeof b === "string") return head + b;
+      try {
+        return addValues(unit.rt, head, b);
+      } catch (error) {
+        throw located(error, unit, at);
+      }
+    };
+  }
+
+  private addend(left: Whnf, at: number): Addend {
+    try {
+      return addend(this.unit.rt, left);
+    } catch (error) {
+      throw located(error, this.unit, at);
+    }
+  }
+
   private operation(op: string): (a: Whnf, b: Whnf) => Whnf {
     switch (op) {
       case "less":
         return operate.less;
-      case "add":
-        return (a, b) => addValues(this.unit.rt, a, b);
       case "sub":
         return operate.sub;
       case "mul":
         return operate.mul;
       case "div":
         return operate.div;
-      case "update":
-        return operate.update;
       default:
         return operate.concat;
     }
@@ -432,7 +448,7 @@ class ClosureCompiler {
         const value = set.get(key);
         if (value !== undefined) frame[slot] = value;
       }
-      return operate.update(body(frame), set);
+      return operate.update(set, body(frame));
     };
   }
 
@@ -565,7 +581,7 @@ class ClosureCompiler {
     return this.placed(node.dynamics[0]?.at ?? 0, (frame) =>
       operate.addDynamic(
         build(frame),
-        names.map((name) => name(frame)),
+        names.map((name) => operate.dynamicName(name(frame))),
         dynamics.map((value) => value(frame)),
         positionsOf,
       ),

@@ -2,8 +2,8 @@
 
 import { EvalError } from "../error.ts";
 import { Attrs } from "../value/attrs.ts";
-import { addInts, NixFloat } from "../value/number.ts";
-import { ContextBuilder, ContextString, makeString } from "../value/string.ts";
+import { addInts, NixFloat, type NixInt } from "../value/number.ts";
+import { ContextBuilder, ContextString, makeString, type StringContext } from "../value/string.ts";
 import { symbol } from "../value/symbol.ts";
 import { force } from "../value/thunk.ts";
 import { isInt, isList, NixPath, type Value, type Whnf } from "../value/value.ts";
@@ -90,12 +90,17 @@ export function coerceValue(rt: Runtime, value: Value, mode: Coercion): string |
   return makeString(text, context.context);
 }
 
-/** The string of an interpolation; parts are values in order. */
-export function interpolate(rt: Runtime, parts: readonly Value[]): string | ContextString {
+/** One part of an interpolation as a string; each is made one before the next is computed. */
+export function interpolated(rt: Runtime, part: Whnf): string | ContextString {
+  return coerceValue(rt, part, WEAK_COPY);
+}
+
+/** The string of an interpolation; all parts but the last one computed are strings already. */
+export function interpolate(rt: Runtime, parts: readonly Whnf[]): string | ContextString {
   let text = "";
   let context: ContextBuilder | null = null;
   for (let i = 0; i < parts.length; i++) {
-    const part = force(parts[i] as Value);
+    const part = parts[i] as Whnf;
     if (typeof part === "string") text += part;
     else {
       context ??= new ContextBuilder();
@@ -105,29 +110,57 @@ export function interpolate(rt: Runtime, parts: readonly Value[]): string | Cont
   return context === null ? text : makeString(text, context.context);
 }
 
+/** What a set stands for on the left of a `+`. Unlike after a string, paths on the right are not copied to the store. */
+export class StringLike {
+  readonly text: string;
+  readonly context: StringContext;
+
+  constructor(text: string, context: StringContext) {
+    this.text = text;
+    this.context = context;
+  }
+}
+
+/** What `+` can begin with. */
+export type Addend = NixInt | NixFloat | string | ContextString | NixPath | StringLike;
+
+/** The left side of a `+`, made ready before the right one is computed. Throws for what nothing can be added to. */
+export function addend(rt: Runtime, left: Whnf | StringLike): Addend {
+  if (typeof left === "string" || typeof left === "number" || typeof left === "bigint") return left;
+  if (left instanceof NixFloat || left instanceof ContextString || left instanceof NixPath) return left;
+  if (left instanceof StringLike) return left;
+  const context = new ContextBuilder();
+  return new StringLike(coerceToString(rt, left, WEAK_TEXT, context), context.context);
+}
+
 /** `left + right` for anything but two small integers. */
-export function addValues(rt: Runtime, left: Whnf, right: Whnf): Whnf {
-  if (isInt(left)) {
-    if (isInt(right)) return addInts(left, right);
-    if (right instanceof NixFloat) return new NixFloat(Number(left) + right.value);
+export function addValues(rt: Runtime, left: Whnf | StringLike, right: Whnf): Whnf {
+  const head = addend(rt, left);
+  if (typeof head === "number" || typeof head === "bigint") {
+    if (isInt(right)) return addInts(head, right);
+    if (right instanceof NixFloat) return new NixFloat(Number(head) + right.value);
     throw new EvalError("ERR_EVAL_TYPE", `cannot add ${describeType(right)} to an integer`);
   }
-  if (left instanceof NixFloat) {
-    if (isInt(right)) return new NixFloat(left.value + Number(right));
-    if (right instanceof NixFloat) return new NixFloat(left.value + right.value);
+  if (head instanceof NixFloat) {
+    if (isInt(right)) return new NixFloat(head.value + Number(right));
+    if (right instanceof NixFloat) return new NixFloat(head.value + right.value);
     throw new EvalError("ERR_EVAL_TYPE", `cannot add ${describeType(right)} to a float`);
   }
-  if (typeof left === "string" && typeof right === "string") return left + right;
-  if (left instanceof NixPath) return appendToPath(rt, left, [right]);
+  if (typeof head === "string" && typeof right === "string") return head + right;
+  if (head instanceof NixPath) return appendToPath(rt, head, [right]);
   const context = new ContextBuilder();
-  // Only a string on the left makes paths on the right be copied; a set that stands for a string does not.
-  const mode = typeof left === "string" || left instanceof ContextString ? WEAK_COPY : WEAK_TEXT;
-  const head = coerceToString(rt, left, mode, context);
-  return makeString(head + coerceToString(rt, right, mode, context), context.context);
+  if (typeof head !== "string") context.add(head.context);
+  const tail = coerceToString(rt, right, head instanceof StringLike ? WEAK_TEXT : WEAK_COPY, context);
+  return makeString((typeof head === "string" ? head : head.text) + tail, context.context);
+}
+
+/** One part of an interpolated path as a string; each is made one before the next is computed. */
+export function appended(rt: Runtime, part: Whnf): string | ContextString {
+  return coerceValue(rt, part, WEAK_TEXT);
 }
 
 /** A path with texts appended to it, made canonical. */
-export function appendToPath(rt: Runtime, path: NixPath, parts: readonly Value[]): NixPath {
+export function appendToPath(rt: Runtime, path: NixPath, parts: readonly Whnf[]): NixPath {
   const context = new ContextBuilder();
   let text = path.text;
   for (const part of parts) text += coerceToString(rt, part, WEAK_TEXT, context);

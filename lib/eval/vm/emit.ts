@@ -338,17 +338,21 @@ class Emitter {
       case "less":
         return this.condition(node, level);
       case "interpolate":
-        return `${mark(node.at)}interpolate(rt,[${node.parts.map((part) => this.strict(part, level)).join(",")}])`;
+        return `${mark(node.at)}interpolate(rt,[${this.parts(node.parts, "interpolated", node.at, level)}])`;
       case "append": {
-        const parts = node.parts.map((part) => this.strict(part, level));
-        return `${mark(node.at)}append(rt,${this.strict(node.base, level)},[${parts.join(",")}])`;
+        const parts = this.parts(node.parts, "appended", node.at, level);
+        return `${mark(node.at)}append(rt,${this.strict(node.base, level)},[${parts}])`;
       }
       case "add":
       case "sub":
       case "mul":
         return this.arithmetic(node, level);
+      case "update": {
+        const right = this.strict(node.right, level);
+        const set = node.right.op === "attrs" ? right : `override(${right})`;
+        return `${mark(node.at)}update(${set},${this.strict(node.left, level)})`;
+      }
       case "div":
-      case "update":
       case "concat":
         return `${mark(node.at)}${node.op}(${this.strict(node.left, level)},${this.strict(node.right, level)})`;
       default:
@@ -416,7 +420,7 @@ class Emitter {
       case "differ":
         return `!${this.equal(node.left, node.right, level)}`;
       case "less":
-        return this.operands(node.left, node.right, level, (a, b, numbers) => {
+        return this.operands(node.left, node.right, undefined, level, (a, b, numbers) => {
           return `(${numbers}?${a}<${b}:${mark(node.at)}less(${a},${b}))`;
         });
       case "has":
@@ -453,10 +457,26 @@ class Emitter {
     return `equal(${this.strict(left, level)},${this.strict(right, level)})`;
   }
 
-  /** Evaluates two operands in order and hands their names, and a test whether both are small integers, to `use`. */
+  /** The parts of a string or path: what one fails with comes before the next is computed. */
+  private parts(parts: readonly Node[], coerce: "interpolated" | "appended", at: number, level: Level): string {
+    const isText = (part: Node): boolean => part.op === "const" && typeof part.value === "string";
+    const last = parts.findLastIndex((part) => !isText(part));
+    return parts
+      .map((part, i) => {
+        const text = this.strict(part, level);
+        return i < last && !isText(part) ? `${mark(at)}${coerce}(rt,${text})` : text;
+      })
+      .join(",");
+  }
+
+  /**
+   * Evaluates two operands in order and hands their names, and a test whether both are small integers, to `use`.
+   * `between` says what to do with the left one, which is a copy then, before the right one is evaluated.
+   */
   private operands(
     left: Node,
     right: Node,
+    between: ((left: string) => string) | undefined,
     level: Level,
     use: (a: string, b: string, numbers: string) => string,
   ): string {
@@ -467,7 +487,7 @@ class Emitter {
       if (node.op === "const" && typeof node.value === "number") return String(node.value);
       const text = this.strict(node, level);
       let operand = text;
-      if (!/^v\d+$/.test(text)) {
+      if (!/^v\d+$/.test(text) || (node === left && between !== undefined)) {
         operand = takeTemp(level);
         stores.push(`${operand}=${text}`);
       }
@@ -475,6 +495,7 @@ class Emitter {
       return operand;
     };
     const a = name(left);
+    if (between !== undefined) stores.push(between(a));
     const b = name(right);
     const out = use(a, b, tests.length === 0 ? "true" : tests.join("&&"));
     level.temps = before;
@@ -484,7 +505,10 @@ class Emitter {
   private arithmetic(node: BinaryNode, level: Level): string {
     const { op, at, left, right } = node as { op: "add" | "sub" | "mul"; at: number; left: Node; right: Node };
     const slow = op === "add" ? "add(rt," : `${op}(`;
-    return this.operands(left, right, level, (a, b, numbers) => {
+    const guard = (a: string): string =>
+      `typeof ${a}==="number"||typeof ${a}==="string"||${mark(at)}(${a}=addend(rt,${a}))`;
+    const between = op === "add" && needsGuard(left, right) ? guard : undefined;
+    return this.operands(left, right, between, level, (a, b, numbers) => {
       const result = takeTemp(level);
       const sign = op === "add" ? "+" : op === "sub" ? "-" : "*";
       // `+0` turns the -0 that a product may be into 0.
@@ -529,7 +553,7 @@ class Emitter {
       steps.push(`(${moved}=${temp}.get(${this.name(name)}))!==undefined&&(${store})`);
       level.known.delete(slot);
     }
-    steps.push(`update(${this.strict(node.body, level)},${temp})`);
+    steps.push(`update(${temp},${this.strict(node.body, level)})`);
     level.temps -= 2;
     return `(${steps.join(",")})`;
   }
@@ -618,7 +642,11 @@ class Emitter {
     if (node.dynamics.length === 0) return set;
     this.positions.push([-1, ...node.dynamics.map((dynamic) => dynamic.at)]);
     const positions = `P[${this.positions.length - 1}]`;
-    const names = node.dynamics.map((dynamic) => this.strict(dynamic.name, level));
+    const last = node.dynamics.length - 1;
+    const names = node.dynamics.map(({ name, at }, i) => {
+      const text = this.strict(name, level);
+      return i < last ? `${mark(at)}dynamicName(${text})` : text;
+    });
     const values = node.dynamics.map((dynamic) => this.lazy(dynamic.value, level));
     const at = mark(node.dynamics[0]?.at ?? 0);
     return `${at}addDynamic(${set},[${names.join(",")}],[${values.join(",")}],${positions})`;
@@ -648,10 +676,15 @@ export const OPERATIONS: readonly string[] = [
   "sub",
   "mul",
   "div",
+  "override",
   "update",
   "concat",
+  "addend",
+  "interpolated",
   "interpolate",
+  "appended",
   "append",
+  "dynamicName",
   "addDynamic",
   "overrideSet",
   "demandPattern",
@@ -745,6 +778,14 @@ function frameOf(target: Level, level: Level): string {
   let text = "e";
   for (let at = level.outer; at !== target && at !== null; at = at.outer) if (at.framed) text += "[0]";
   return text;
+}
+
+/** Instructions that yield what can be added to, constants among them: those are numbers, strings and paths. */
+const ADDABLE: ReadonlySet<Node["op"]> = new Set(["const", "interpolate", "append", "add", "sub", "mul", "div"]);
+
+/** Whether the right side of a `+` may do something before the left side is found to be nothing to add to. */
+function needsGuard(left: Node, right: Node): boolean {
+  return right.op !== "const" && !ADDABLE.has(left.op);
 }
 
 function isImmediate(node: Node): boolean {

@@ -8,7 +8,7 @@ import { type Sym, symbol } from "../value/symbol.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { call1, call2, callMany } from "./call.ts";
-import { addValues, appendToPath, interpolate } from "./coerce.ts";
+import { addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
 import { type Emitted, type EmittedTables, type InfoEntry } from "./emit.ts";
 import { equalValues } from "./equal.ts";
 import * as operate from "./operate.ts";
@@ -53,10 +53,15 @@ const RUNTIME = {
   sub: operate.sub,
   mul: operate.mul,
   div: operate.div,
+  override: operate.override,
   update: operate.update,
   concat: operate.concat,
+  addend,
+  interpolated,
   interpolate,
+  appended,
   append: appendToPath,
+  dynamicName: operate.dynamicName,
   addDynamic: operate.addDynamic,
   overrideSet: operate.overrideSet,
   demandPattern: operate.demandPattern,

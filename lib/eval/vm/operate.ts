@@ -70,11 +70,16 @@ export function bool(value: Whnf): boolean {
   throw typeError("a Boolean", value, "");
 }
 
-/** `left // right`. */
-export function update(left: Whnf, right: Whnf): Attrs {
-  if (!(left instanceof Attrs)) throw typeError("a set", left, "");
-  if (!(right instanceof Attrs)) throw typeError("a set", right, "");
-  return updateAttrs(left, right);
+/** The right side of `//`: it is computed, and must be a set, before the left one. */
+export function override(right: Whnf): Attrs {
+  if (right instanceof Attrs) return right;
+  throw typeError("a set", right, "");
+}
+
+/** `left // right`, in the order in which they are computed. */
+export function update(right: Attrs, left: Whnf): Attrs {
+  if (left instanceof Attrs) return updateAttrs(left, right);
+  throw typeError("a set", left, "");
 }
 
 /** `left ++ right`. */
@@ -123,6 +128,11 @@ export function div(left: Whnf, right: Whnf): Whnf {
 /** A failed `assert`. */
 export function assertionFailed(text: string): never {
   throw new EvalError("ERR_EVAL_ASSERTION", `assertion '${text}' failed`);
+}
+
+/** A dynamic attribute's name, null for none; it must be one before the next name is computed. */
+export function dynamicName(name: Whnf): string | null {
+  return name === null ? null : forcePlainString(name, "an attribute name");
 }
 
 /** Adds dynamic attributes to a set; `names` are values in weak head normal form, null drops the attribute. */
