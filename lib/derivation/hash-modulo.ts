@@ -16,7 +16,7 @@
 import { TvixError } from "../base/error.ts";
 import { sha256HexOfLatin1 } from "../formats/digest.ts";
 import { type Derivation, type InputDrv, hasDynamicInputs, isFixed, outputKind } from "./model.ts";
-import { writeInputDrvs, writeWith } from "./write.ts";
+import { DerivationText, writeInputDrvs } from "./write.ts";
 
 /** A modulo hash. */
 export interface ModuloHash {
@@ -37,23 +37,55 @@ const IMPURE_HASH = sha256HexOfLatin1("impure");
  * filled in. Throws `ERR_DRV_UNKNOWN_INPUT` when `lookup` does not know an input.
  */
 export function moduloHash(derivation: Derivation, lookup: ModuloLookup): ModuloHash {
-  if (isFixed(derivation)) return { hash: fixedHash(derivation), deferred: false };
-  if (isImpure(derivation)) return { hash: IMPURE_HASH, deferred: true };
-  return hashWith(derivation, lookup, false);
+  return new ModuloHashing(derivation, lookup).unmasked(derivation);
 }
 
 /** The masked modulo hash, from which input-addressed output paths are made. */
 export function maskedModuloHash(derivation: Derivation, lookup: ModuloLookup): ModuloHash {
-  return hashWith(derivation, lookup, true);
+  return new ModuloHashing(derivation, lookup).masked();
 }
 
-function hashWith(derivation: Derivation, lookup: ModuloLookup, masked: boolean): ModuloHash {
-  let deferred = hasDynamicInputs(derivation);
-  for (const output of derivation.outputs.values()) {
-    const kind = outputKind(output);
-    // A blank path is what masking makes of a known one, so only the unmasked form tells of deferral by it.
-    if (kind === "floating" || kind === "impure" || (kind === "deferred" && !masked)) deferred = true;
+/** The modulo hashes of one derivation; what they have in common is made once. */
+export class ModuloHashing {
+  readonly text: DerivationText;
+  readonly #derivation: Derivation;
+  readonly #lookup: ModuloLookup;
+  #inputs: { readonly text: string; readonly deferred: boolean } | undefined;
+
+  constructor(derivation: Derivation, lookup: ModuloLookup) {
+    this.text = new DerivationText(derivation);
+    this.#derivation = derivation;
+    this.#lookup = lookup;
   }
+
+  /** The hash from which output paths are made. */
+  masked(): ModuloHash {
+    return this.#hash(this.#derivation, true);
+  }
+
+  /** The hash of the derivation with its output paths filled in, as they are in `complete`. */
+  unmasked(complete: Derivation): ModuloHash {
+    if (isFixed(complete)) return { hash: fixedHash(complete), deferred: false };
+    if (isImpure(complete)) return { hash: IMPURE_HASH, deferred: true };
+    return this.#hash(complete, false);
+  }
+
+  #hash({ outputs }: Derivation, masked: boolean): ModuloHash {
+    this.#inputs ??= moduloInputs(this.#derivation, this.#lookup);
+    let { deferred } = this.#inputs;
+    for (const output of outputs.values()) {
+      const kind = outputKind(output);
+      // A blank path is what masking makes of a known one, so only the unmasked form tells of deferral by it.
+      if (kind === "floating" || kind === "impure" || (kind === "deferred" && !masked)) deferred = true;
+    }
+    const text = this.text.write(this.#inputs.text, masked ? () => "" : (name) => outputs.get(name)?.path);
+    return { hash: sha256HexOfLatin1(text), deferred };
+  }
+}
+
+/** The input derivations as a list in ATerm, each under its modulo hash. */
+function moduloInputs(derivation: Derivation, lookup: ModuloLookup): { text: string; deferred: boolean } {
+  let deferred = hasDynamicInputs(derivation);
   const inputs = new Map<string, InputDrv>();
   for (const [path, input] of derivation.inputDrvs) {
     const modulo = lookup(path);
@@ -66,7 +98,7 @@ function hashWith(derivation: Derivation, lookup: ModuloLookup, masked: boolean)
     const same = inputs.get(modulo.hash);
     inputs.set(modulo.hash, { outputs: same === undefined ? input.outputs : union(same.outputs, input.outputs) });
   }
-  return { hash: sha256HexOfLatin1(writeWith(derivation, writeInputDrvs(inputs), masked)), deferred };
+  return { text: writeInputDrvs(inputs), deferred };
 }
 
 function fixedHash(derivation: Derivation): string {

@@ -2,14 +2,13 @@
 
 import { TvixError } from "../base/error.ts";
 import { fromHex } from "../base/bytes.ts";
-import { latin1ToBytes } from "../base/text.ts";
 import { parseOutputMethod } from "../formats/content-address.ts";
-import { sha256 } from "../formats/digest.ts";
+import { digestLatin1 } from "../formats/digest.ts";
 import { nixHash } from "../formats/hash.ts";
 import { contentAddressedPath, outputPath, outputPathName, type StorePath, textPath } from "../formats/store-path.ts";
-import { maskedModuloHash, type ModuloLookup } from "./hash-modulo.ts";
+import { maskedModuloHash, type ModuloHash, ModuloHashing, type ModuloLookup } from "./hash-modulo.ts";
 import { type Derivation, type DerivationOutput, outputKind, referencesOf } from "./model.ts";
-import { writeDerivation } from "./write.ts";
+import { writeDerivation, writeInputDrvs } from "./write.ts";
 
 /** Options of the functions here. */
 export interface PathOptions {
@@ -24,6 +23,8 @@ export interface CompleteDerivation {
   readonly path: StorePath;
   /** The .drv file's contents, one char per byte. */
   readonly text: string;
+  /** The unmasked modulo hash, for the hashes of derivations that use it. */
+  readonly modulo: ModuloHash;
 }
 
 /**
@@ -37,6 +38,14 @@ export function outputPaths(
   lookup: ModuloLookup,
   options: PathOptions = {},
 ): Map<string, StorePath | undefined> {
+  return pathsByHash(derivation, () => maskedModuloHash(derivation, lookup), options);
+}
+
+function pathsByHash(
+  derivation: Derivation,
+  maskedHash: () => ModuloHash,
+  options: PathOptions,
+): Map<string, StorePath | undefined> {
   const paths = new Map<string, StorePath | undefined>();
   let modulo: string | undefined;
   for (const [output, fields] of derivation.outputs) {
@@ -47,7 +56,7 @@ export function outputPaths(
       paths.set(output, undefined);
     } else {
       if (modulo === undefined) {
-        const masked = maskedModuloHash(derivation, lookup);
+        const masked = maskedHash();
         modulo = masked.deferred ? "" : masked.hash;
       }
       const { storeDir } = options;
@@ -82,18 +91,25 @@ export function completeDerivation(
   lookup: ModuloLookup,
   options: PathOptions = {},
 ): CompleteDerivation {
+  const hashing = new ModuloHashing(derivation, lookup);
   const outputs = new Map(derivation.outputs);
   const env = new Map(derivation.env);
-  for (const [name, path] of outputPaths(derivation, lookup, options)) {
+  const paths = new Map<string, string>();
+  for (const [name, path] of pathsByHash(derivation, () => hashing.masked(), options)) {
     if (path === undefined) continue;
     const fields = derivation.outputs.get(name) as DerivationOutput;
     const absolute = path.absolute(options.storeDir);
+    paths.set(name, absolute);
     outputs.set(name, { ...fields, path: absolute });
     env.set(name, absolute);
   }
   const complete = { ...derivation, outputs, env };
-  const text = writeDerivation(complete);
-  return { derivation: complete, text, path: derivationPath(complete, options, text) };
+  // A variable that was not there before is not part of the hash above, and is part of the file.
+  const same = [...paths.keys()].every((name) => derivation.env.has(name));
+  const filled = same ? hashing : new ModuloHashing(complete, lookup);
+  const text = filled.text.write(writeInputDrvs(derivation.inputDrvs), (name) => paths.get(name));
+  const path = derivationPath(complete, options, text);
+  return { derivation: complete, text, path, modulo: filled.unmasked(complete) };
 }
 
 /** The path of the .drv file: a text named `<name>.drv` that refers to all inputs. */
@@ -104,7 +120,7 @@ export function derivationPath(
 ): StorePath {
   return textPath({
     name: `${derivation.name}.drv`,
-    contents: { sha256: sha256(latin1ToBytes(text)) },
+    contents: { sha256: digestLatin1("sha256", text) },
     references: referencesOf(derivation),
     storeDir: options.storeDir,
   });

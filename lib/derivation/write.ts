@@ -10,7 +10,7 @@ import { type Derivation, hasDynamicInputs, type InputDrv } from "./model.ts";
  * and is refused by `validateDerivation`.
  */
 export function writeDerivation(derivation: Derivation): string {
-  return writeWith(derivation, writeInputDrvs(derivation.inputDrvs), false);
+  return new DerivationText(derivation).write(writeInputDrvs(derivation.inputDrvs), () => undefined);
 }
 
 /** The .drv file's bytes. */
@@ -19,25 +19,53 @@ export function derivationBytes(derivation: Derivation): Uint8Array {
 }
 
 /**
- * The text with `inputDrvs` (a list in ATerm) in place of the derivation's own and, when `masked`, with all output
- * paths blanked, in the outputs and in the variables of the same names: the form that is hashed.
+ * A derivation of which several texts are made, that differ in the input derivations and the output paths: the file,
+ * and the forms that are hashed. What they share is escaped and joined once.
  */
-export function writeWith(derivation: Derivation, inputDrvs: string, masked: boolean): string {
-  let out = hasDynamicInputs(derivation) ? 'DrvWithVersion("xp-dyn-drv",[' : "Derive([";
-  let separator = "";
-  for (const [name, output] of sortedEntries(derivation.outputs)) {
-    const path = masked ? "" : output.path;
-    out += `${separator}("${name}","${path}","${output.hashAlgo}","${output.hash}")`;
-    separator = ",";
+export class DerivationText {
+  readonly #derivation: Derivation;
+  readonly #start: string;
+  /** The variables named like outputs … */
+  readonly #holes: string[] = [];
+  /** … and what is before, between and after their values, from the sources on. */
+  readonly #pieces: string[] = [];
+
+  constructor(derivation: Derivation) {
+    const { outputs, inputSrcs, system, builder, args, env } = derivation;
+    this.#derivation = derivation;
+    this.#start = hasDynamicInputs(derivation) ? 'DrvWithVersion("xp-dyn-drv",[' : "Derive([";
+    let piece = `,${writeNames(inputSrcs)},"${system}",${quote(builder)},${quoteList(args)},[`;
+    let separator = "";
+    for (const [name, value] of sortedEntries(env)) {
+      piece += `${separator}(${quote(name)},`;
+      if (outputs.has(name)) {
+        this.#holes.push(name);
+        this.#pieces.push(piece);
+        piece = ")";
+      } else piece += `${quote(value)})`;
+      separator = ",";
+    }
+    this.#pieces.push(`${piece}])`);
   }
-  out += `],${inputDrvs},${writeNames(derivation.inputSrcs)},"${derivation.system}",`;
-  out += `${quote(derivation.builder)},${quoteList(derivation.args)},[`;
-  separator = "";
-  for (const [name, value] of sortedEntries(derivation.env)) {
-    out += `${separator}(${quote(name)},${masked && derivation.outputs.has(name) ? '""' : quote(value)})`;
-    separator = ",";
+
+  /**
+   * The text with `inputDrvs` (a list in ATerm) in place of the derivation's own. `pathOf` gives the path of an output,
+   * for its entry and for the variable named like it; `undefined` leaves both as they are.
+   */
+  write(inputDrvs: string, pathOf: (output: string) => string | undefined): string {
+    const { outputs, env } = this.#derivation;
+    let out = this.#start;
+    let separator = "";
+    for (const [name, output] of sortedEntries(outputs)) {
+      out += `${separator}("${name}","${pathOf(name) ?? output.path}","${output.hashAlgo}","${output.hash}")`;
+      separator = ",";
+    }
+    out += `],${inputDrvs}${this.#pieces[0]}`;
+    this.#holes.forEach((name, i) => {
+      out += quote(pathOf(name) ?? (env.get(name) as string)) + this.#pieces[i + 1];
+    });
+    return out;
   }
-  return `${out}])`;
 }
 
 /** The list of input derivations by path, or by whatever else the keys are. */

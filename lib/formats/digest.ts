@@ -27,12 +27,22 @@ export function digestBytes(algo: DigestAlgo, bytes: Uint8Array): Uint8Array {
 
 /** Hashes a byte string given as one char (0…255) per byte. */
 export function digestLatin1(algo: DigestAlgo, text: string): Uint8Array {
-  return digestBytes(algo, latin1ToBytes(text));
+  return digestBytes(algo, passingBytes(text));
 }
 
 /** SHA-256 of a byte string given as one char per byte, as lower-case hexadecimal. */
 export function sha256HexOfLatin1(text: string): string {
-  return crypto().hash("sha256", latin1ToBytes(text), "hex");
+  return crypto().hash("sha256", passingBytes(text), "hex");
+}
+
+const SCRATCH_BYTES = 1 << 16;
+let scratch: Buffer | undefined;
+
+/** The bytes of a text until the next call: a new buffer each time would cost more than the hash. */
+function passingBytes(text: string): Uint8Array {
+  if (text.length > SCRATCH_BYTES) return latin1ToBytes(text);
+  scratch ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  return scratch.subarray(0, scratch.write(text, "latin1"));
 }
 
 /** SHA-256 of `bytes`. */

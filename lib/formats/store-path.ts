@@ -251,7 +251,6 @@ export function compressHash(digest: Uint8Array, size: number = HASH_BYTES): Uin
 
 /** The path with fingerprint `<type>:sha256:<inner>:<store dir>:<name>`; `inner` is lower-case hexadecimal. */
 export function makeStorePath(type: string, inner: string, name: string, storeDir: string = STORE_DIR): StorePath {
-  checkStoreName(name);
   return StorePath.of(compressHash(digestLatin1("sha256", `${type}:sha256:${inner}:${storeDir}:${name}`)), name);
 }
 

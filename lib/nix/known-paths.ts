@@ -21,7 +21,7 @@ export class KnownPaths {
     const path = complete.path.absolute(storeDir);
     if (!this.derivations.has(path)) {
       this.derivations.set(path, complete);
-      this.hashes.set(path, moduloHash(complete.derivation, this.lookup));
+      this.hashes.set(path, complete.modulo);
     }
     return path;
   }
