@@ -1,5 +1,6 @@
-# What of the mount works without libfuse: compiled here for the unit tests. The addon itself is binding.gyp's.
-target_sources(native_test PRIVATE
+# The mount for unit tests and fuzzers: what works without libfuse and, where libfuse is, sessions of guests.
+# The addon itself is binding.gyp's.
+add_library(tvix_fuse STATIC
   native/fuse/blob.cc
   native/fuse/directory.cc
   native/fuse/guest_memory.cc
@@ -7,3 +8,13 @@ target_sources(native_test PRIVATE
   native/fuse/misses.cc
   native/fuse/request.cc
   native/fuse/virtqueue.cc)
+target_link_libraries(tvix_fuse PUBLIC tvix_native)
+find_package(PkgConfig)
+if(PkgConfig_FOUND)
+  pkg_check_modules(fuse3 IMPORTED_TARGET fuse3)
+endif()
+if(fuse3_FOUND)
+  target_sources(tvix_fuse PRIVATE native/fuse/guest_session.cc native/fuse/operations.cc)
+  target_compile_definitions(tvix_fuse PUBLIC TVIX_HAS_LIBFUSE)
+  target_link_libraries(tvix_fuse PUBLIC PkgConfig::fuse3)
+endif()

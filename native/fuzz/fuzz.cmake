@@ -9,10 +9,11 @@ target_compile_options(tvix_native PUBLIC
   -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
 target_link_options(tvix_native PUBLIC -fsanitize=address,undefined)
 
+include(native/fuse/sources.cmake)
 file(GLOB fuzz_sources CONFIGURE_DEPENDS native/fuzz/*_fuzz.cc)
 foreach(source ${fuzz_sources})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} ${source})
-  target_link_libraries(${name} PRIVATE tvix_native)
+  target_link_libraries(${name} PRIVATE tvix_fuse)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
 endforeach()
