@@ -51,8 +51,11 @@ export interface ErrorPlace {
 
 /** A line of a trace: what was being done, and where in the source. */
 export interface Frame {
-  readonly message: string;
-  readonly place: ErrorPlace | null;
+  /** Made when it is shown: most errors never are. */
+  readonly text: () => string;
+  place: ErrorPlace | null;
+  /** Whether `place` is where the called function is written; whoever calls it knows better. */
+  atDefinition: boolean;
 }
 
 /** Options of {@link EvalError}. */
@@ -61,8 +64,9 @@ export interface EvalErrorOptions {
   readonly notes?: readonly string[];
 }
 
-/** How many frames an error keeps; the outermost beyond them are dropped. */
+/** How many frames an error keeps: the innermost, and as many of the outermost as {@link OUTER_FRAMES}. */
 const FRAME_LIMIT = 100;
+export const OUTER_FRAMES = 20;
 
 /** An error of the program being evaluated. `message` is one char per byte, as all text of the evaluator. */
 export class EvalError extends TvixError {
@@ -70,6 +74,8 @@ export class EvalError extends TvixError {
   readonly catchable: boolean;
   /** Innermost first. */
   readonly frames: Frame[] = [];
+  /** How many frames are left out before the last {@link OUTER_FRAMES}. */
+  omitted = 0;
   /** Where it happened; set by the innermost place that knows. */
   place: ErrorPlace | null = null;
 
@@ -80,8 +86,12 @@ export class EvalError extends TvixError {
   }
 
   /** Adds what was being done when the error passed; returns the error, to be thrown on. */
-  addFrame(message: string, place: ErrorPlace | null): this {
-    if (this.frames.length < FRAME_LIMIT) this.frames.push({ message, place });
+  addFrame(text: string | (() => string), place: ErrorPlace | null, atDefinition = false): this {
+    if (this.frames.length === FRAME_LIMIT) {
+      this.frames.splice(FRAME_LIMIT - OUTER_FRAMES, 1);
+      this.omitted++;
+    }
+    this.frames.push({ text: typeof text === "string" ? () => text : text, place, atDefinition });
     return this;
   }
 }

@@ -78,7 +78,12 @@ const SYMLINK_LIMIT = 100;
 
 /** The back end that needs nothing: closures. */
 export const CLOSURE_BACKEND: Backend = {
-  load: (unit, program) => compileClosures(program().root, unit),
+  load: (unit, program) => compileClosures(program().root, unit, false),
+};
+
+/** Closures that take notes, for {@link Evaluator.explain}. */
+const EXPLAINING_BACKEND: Backend = {
+  load: (unit, program) => compileClosures(program().root, unit, true),
 };
 
 const NO_IO: EvalIO = {
@@ -142,7 +147,7 @@ export class Evaluator implements Runtime {
       if (value !== undefined) set.set(symbol(constant.name), value);
     }
     for (const [name, text] of Object.entries({ ...PRELUDE, ...this.options.prelude })) {
-      set.set(symbol(name), new Thunk(() => this.run(Source.string(text), "expression"), null));
+      set.set(symbol(name), new Thunk(() => this.run(Source.builtIn(name, text), "expression"), null));
     }
     const names = [...set.keys()].map(symbolName);
     const self = new Thunk(() => this.builtins, null);
@@ -177,6 +182,22 @@ export class Evaluator implements Runtime {
     } catch (error) {
       throw isStackOverflow(error) ? stackOverflow(error) : error;
     }
+  }
+
+  /**
+   * Says more of an error that `work` raised: does the work once more, with code that takes notes and without showing
+   * messages. Answers the error to be shown, which is the first one when the second attempt ends otherwise.
+   */
+  explain(error: unknown, work: (evaluator: Evaluator) => void): unknown {
+    if (!(error instanceof EvalError) || error.code === "ERR_EVAL_STACK_OVERFLOW") return error;
+    const { onMessage: _message, onDiagnostic: _diagnostic, observer: _observer, ...options } = this.options;
+    try {
+      const evaluator = new Evaluator({ ...options, backend: EXPLAINING_BACKEND });
+      evaluator.guard(() => work(evaluator));
+    } catch (again) {
+      if (again instanceof EvalError && again.code === error.code && again.message === error.message) return again;
+    }
+    return error;
   }
 
   /** Parses and compiles a source to its intermediate form. */
@@ -227,7 +248,7 @@ export class Evaluator implements Runtime {
   importScoped(scope: Attrs, path: string): Whnf {
     const source = this.readSource(this.resolveImport(path));
     const unit = new Unit(this, source, this.globals, scope);
-    return compileClosures(this.compile(source, { ambient: scope }).root, unit)();
+    return compileClosures(this.compile(source, { ambient: scope }).root, unit, this.backend === EXPLAINING_BACKEND)();
   }
 
   private readSource(file: string): Source {

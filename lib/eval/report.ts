@@ -2,7 +2,7 @@
 
 import { UndefinedVariable } from "./compile/lower.ts";
 import { type Diagnostic, DiagnosticError, type Label, suggestNames, type TraceFrame } from "./diagnostic.ts";
-import { type ErrorPlace, EvalError } from "./error.ts";
+import { type ErrorPlace, EvalError, OUTER_FRAMES } from "./error.ts";
 import { byteStringToText } from "./source.ts";
 import { symbolName } from "./value/symbol.ts";
 import { MissingAttribute } from "./vm/operate.ts";
@@ -27,10 +27,11 @@ export function diagnose(error: unknown): Diagnostic | undefined {
 }
 
 function traceOf(error: EvalError, scripts: readonly ErrorPlace[]): TraceFrame[] {
-  const frames: TraceFrame[] = error.frames.map(({ message, place }) => {
-    const text = byteStringToText(message);
-    return place === null ? { text } : { text, label: label(place) };
+  const frames: TraceFrame[] = error.frames.map((frame) => {
+    const text = byteStringToText(frame.text());
+    return frame.place === null ? { text } : { text, label: label(frame.place) };
   });
+  if (error.omitted > 0) frames.splice(-OUTER_FRAMES, 0, { text: `${error.omitted} frames are left out here` });
   const rest = error.place === null ? scripts.slice(1) : scripts;
   return [...frames, ...rest.map((place) => ({ text: "while evaluating this expression", label: label(place) }))];
 }

@@ -24,6 +24,8 @@ export const SourceOrigin = {
   String: 1,
   /** Standard input; shown as `«stdin»`. */
   Stdin: 2,
+  /** What is behind a built-in function written in Nix; shown as `«name»`. */
+  BuiltIn: 3,
 } as const;
 export type SourceOrigin = (typeof SourceOrigin)[keyof typeof SourceOrigin];
 
@@ -55,6 +57,11 @@ export class Source {
   static string(text: Uint8Array | string, directory = "/"): Source {
     const bytes = typeof text === "string" ? textToByteString(text) : toByteString(text);
     return new Source(SourceOrigin.String, "\xc2\xabstring\xc2\xbb", directory, bytes);
+  }
+
+  /** The text behind a built-in function that is written in Nix. */
+  static builtIn(name: string, text: string): Source {
+    return new Source(SourceOrigin.BuiltIn, `\xc2\xab${name}\xc2\xbb`, "/", textToByteString(text));
   }
 
   /** What was read from standard input. */

@@ -93,7 +93,7 @@ class Lowering {
       case Kind.CurPos:
         return { op: "position", at: expr.start };
       case Kind.InheritSource:
-        return forced(place(sourcesOf(scope)[expr.index] as Variable, fn));
+        return forced(place(sourcesOf(scope)[expr.index] as Variable, fn), expr.start);
       case Kind.Select:
         return {
           op: "select",
@@ -239,9 +239,9 @@ class Lowering {
   /** The value of a name. */
   private name(name: string, at: number, fn: OpenFn, scope: Scope | null): Node {
     const meaning = resolve(scope, name);
-    if (meaning.kind === "variable") return forced(place(meaning.variable, fn));
+    if (meaning.kind === "variable") return forced(place(meaning.variable, fn), at);
     if (this.options.ambient.has(name)) return { op: "ambient", name };
-    if (this.options.globals.has(name)) return forced({ op: "global", name });
+    if (this.options.globals.has(name)) return forced({ op: "global", name }, at);
     if (meaning.kind === "with") {
       return { op: "with", name, scopes: meaning.sets.map((set) => placeOf(set, fn)), at };
     }
@@ -563,8 +563,8 @@ function place(variable: Variable, from: OpenFn): Node {
   return { op: "local", place: placeOf(variable, from) };
 }
 
-function forced(node: Node): Node {
-  return { op: "force", of: node };
+function forced(node: Node, at: number): Node {
+  return { op: "force", of: node, at };
 }
 
 function call(callee: Node, args: readonly Node[], at: number): Node {

@@ -119,7 +119,7 @@ export type Node =
   | { readonly op: "ambient"; readonly name: string }
   | { readonly op: "position"; readonly at: number }
   | LocalNode
-  | { readonly op: "force"; readonly of: Node }
+  | { readonly op: "force"; readonly of: Node; readonly at: number }
   | ThunkNode
   | { readonly op: "lambda"; readonly fn: Fn }
   | { readonly op: "let"; readonly bindings: readonly Binding[]; readonly body: Node }

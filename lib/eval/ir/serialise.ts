@@ -4,7 +4,7 @@ import { TvixError } from "../../base/error.ts";
 import type { Fn, Program } from "./program.ts";
 
 /** The form of {@link serialiseProgram}'s text, raised when it changes. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** A program as JSON text. Lone chars beyond ASCII are kept: names are byte strings of one char per byte. */
 export function serialiseProgram(program: Program): string {

@@ -49,7 +49,7 @@ export const INSTRUCTIONS: Readonly<Record<Op, Instruction>> = {
   ambient: { operands: { name: "name" }, meaning: "a name of the set given to scopedImport" },
   position: { operands: { at: "number" }, immediate: true, meaning: "the place in the source as a set: `__curPos`" },
   local: { operands: { place: "place" }, meaning: "a variable as it is stored, maybe a thunk" },
-  force: { operands: { of: "node" }, meaning: "the weak head normal form of the operand" },
+  force: { operands: { of: "node", at: "number" }, meaning: "the weak head normal form of the operand" },
   thunk: { operands: { fn: "function" }, meaning: "a delayed value, computed by the function" },
   lambda: { operands: { fn: "function" }, immediate: true, meaning: "a function" },
   let: { operands: { bindings: "bindings", body: "node" }, meaning: "stores variables in order, then the body" },

@@ -3,6 +3,9 @@
 //
 // Each instruction becomes a function from the frame to the result. A frame is an array: the frame of the enclosing
 // function, then the variables by slot. Functions without variables have no frame and run in the enclosing one.
+//
+// Explaining code also takes notes: errors that pass learn in which functions they were, with which arguments, and
+// which named values were being computed.
 
 import type { Fn, FormalSlot, LogicNode, Node, Place } from "../ir/program.ts";
 import { Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
@@ -15,7 +18,7 @@ import { call1, call2, callMany } from "./call.ts";
 import { type Addend, addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
 import { equalValues } from "./equal.ts";
 import * as operate from "./operate.ts";
-import { calling, located } from "./trace.ts";
+import { calling, evaluating, located, running } from "./trace.ts";
 import { innerInfo, lambdaInfo, type Unit } from "./unit.ts";
 import { NixPath } from "../value/value.ts";
 
@@ -32,30 +35,55 @@ interface Level {
   readonly outer: Level | null;
 }
 
-/** Compiles a program's root; the result evaluates it, each time anew. */
-export function compileClosures(root: Fn, unit: Unit): () => Whnf {
-  const code = new ClosureCompiler(unit).thunk(root, null);
+/** Compiles a program's root; the result evaluates it, each time anew. `explaining` code takes notes for errors. */
+export function compileClosures(root: Fn, unit: Unit, explaining: boolean): () => Whnf {
+  const code = new ClosureCompiler(unit, explaining).thunk(root, null);
   const top: Frame = [];
   return () => code(top);
 }
 
 class ClosureCompiler {
   private readonly unit: Unit;
+  private readonly explaining: boolean;
 
-  constructor(unit: Unit) {
+  constructor(unit: Unit, explaining: boolean) {
     this.unit = unit;
+    this.explaining = explaining;
   }
 
   /** The code of a function without parameters. */
   thunk(fn: Fn, outer: Level | null): (frame: Frame) => Whnf {
     const body = this.strict(fn.body, { fn, outer });
     const size = fn.captured.length;
-    return size === 0 ? body : (frame) => body(newFrame(frame, size));
+    const code: Strict = size === 0 ? body : (frame) => body(newFrame(frame, size));
+    if (!this.explaining || fn.name === "") return code;
+    const { unit } = this;
+    return (frame) => {
+      try {
+        return code(frame);
+      } catch (error) {
+        throw evaluating(error, fn.name, unit, fn.at);
+      }
+    };
+  }
+
+  /** The body of a lambda, whose arguments are in the first slots. */
+  private body(fn: Fn, level: Level): Strict {
+    const body = this.strict(fn.body, level);
+    if (!this.explaining) return body;
+    const { unit } = this;
+    return (frame) => {
+      try {
+        return body(frame);
+      } catch (error) {
+        throw running(error, fn, (frame as Value[]).slice(1, 1 + fn.arity), unit);
+      }
+    };
   }
 
   private lambda(fn: Fn, outer: Level | null): Lazy {
     const level = { fn, outer };
-    const body = this.strict(fn.body, level);
+    const body = this.body(fn, level);
     const info = lambdaInfo(fn, this.unit);
     const size = fn.captured.length;
     if (fn.arity === 2) {
@@ -174,6 +202,11 @@ class ClosureCompiler {
   }
 
   private strict(node: Node, level: Level): Strict {
+    const code = this.operation(node, level);
+    return this.explaining && "at" in node ? this.placed(node.at, code) : code;
+  }
+
+  private operation(node: Node, level: Level): Strict {
     const { unit } = this;
     switch (node.op) {
       case "const": {
@@ -304,9 +337,16 @@ class ClosureCompiler {
 
   private condition(node: Node, level: Level): (frame: Frame) => boolean {
     const value = this.strict(node, level);
+    const { unit } = this;
+    const at = "at" in node ? node.at : level.fn.at;
     return (frame) => {
       const v = value(frame);
-      return typeof v === "boolean" ? v : operate.bool(v);
+      if (typeof v === "boolean") return v;
+      try {
+        return operate.bool(v);
+      } catch (error) {
+        throw located(error, unit, at);
+      }
     };
   }
 
@@ -327,7 +367,7 @@ class ClosureCompiler {
   private binary(node: Extract<Node, { left: Node; right: Node; at: number }>, level: Level): Strict {
     const left = this.strict(node.left, level);
     const right = this.strict(node.right, level);
-    const slow = this.operation(node.op);
+    const slow = this.slowOperation(node.op);
     const { unit } = this;
     const { at } = node;
     const apply = (a: Whnf, b: Whnf): Whnf => {
@@ -389,7 +429,7 @@ class ClosureCompiler {
     }
   }
 
-  private operation(op: string): (a: Whnf, b: Whnf) => Whnf {
+  private slowOperation(op: string): (a: Whnf, b: Whnf) => Whnf {
     switch (op) {
       case "less":
         return operate.less;

@@ -12,6 +12,7 @@ import { quoteName, quoteString } from "./quote.ts";
 
 const STRING_LIMIT = 200;
 const ITEM_LIMIT = 10;
+const SHORT_LIMIT = 70;
 
 /** The type of a value with its article, then what it is: "an integer: 1". */
 export function describeValue(value: Value): string {
@@ -19,6 +20,12 @@ export function describeValue(value: Value): string {
   const type = describeType(known);
   const text = showShort(known, 2);
   return text === "" || known === null ? type : `${type}: ${text}`;
+}
+
+/** A value in a few words, for a line that has other things to say. */
+export function describeShort(value: Value): string {
+  const text = showShort(value, 1);
+  return text.length <= SHORT_LIMIT ? text : `${text.slice(0, SHORT_LIMIT)}\xe2\x80\xa6`;
 }
 
 /** A value as Nix text, cut short, without computing anything. */

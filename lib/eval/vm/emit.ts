@@ -698,7 +698,7 @@ function mark(at: number): string {
 }
 
 function placeOf(node: Node): number {
-  return "at" in node ? node.at : node.op === "force" ? placeOf(node.of) : -1;
+  return "at" in node ? node.at : -1;
 }
 
 /** Turns marks into line breaks and collects the offsets. */

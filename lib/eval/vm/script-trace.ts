@@ -4,6 +4,7 @@
 // it is read, and its frames in emitted scripts are looked up here.
 
 import type { ErrorPlace, EvalError } from "../error.ts";
+import { SourceOrigin } from "../source.ts";
 import type { Unit } from "./unit.ts";
 
 interface Script {
@@ -32,6 +33,7 @@ export function scriptPlaces(error: EvalError): ErrorPlace[] {
     const offset = script?.lines[Number(match[2]) - 1] ?? -1;
     const unit = script?.unit.deref();
     if (offset < 0 || unit === undefined) continue;
+    if (unit.source.origin === SourceOrigin.BuiltIn) continue;
     const place = unit.place(offset);
     const last = places.at(-1);
     if (last === undefined || last.source !== place.source || last.offset !== place.offset) places.push(place);

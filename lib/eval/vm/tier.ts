@@ -75,7 +75,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       script = host.compile(emitted.text, file, undefined);
       wrapper = script.run();
     } catch (error) {
-      if (error instanceof RangeError || error instanceof SyntaxError) return compileClosures(program.root, unit);
+      if (error instanceof RangeError || error instanceof SyntaxError) return compileClosures(program.root, unit, false);
       throw error;
     }
     if (key !== undefined) pending.push({ key, emitted: () => emitted, script });
@@ -86,7 +86,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       const { text } = unit.source;
       if (purpose === "expression" || storage === undefined) {
         if (text.length <= limit) return runEmitted(unit, undefined, program());
-        return compileClosures(program().root, unit);
+        return compileClosures(program().root, unit, false);
       }
       realm ??= cacheRealm(unit.globals.keys(), host.engine);
       const key = unitKey(realm, text);
@@ -96,7 +96,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       const compiled = program();
       if (text.length <= limit) return runEmitted(unit, key, compiled);
       pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
-      return compileClosures(compiled.root, unit);
+      return compileClosures(compiled.root, unit, false);
     },
     flush: () => {
       for (const { key, emitted, script } of pending.splice(0)) {
