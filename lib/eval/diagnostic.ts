@@ -171,12 +171,23 @@ function underline(label: Label, line: number, paint: Paint): string {
 
 function renderTrace(trace: readonly TraceFrame[], limit: number, style: Styler): string[] {
   const lines: string[] = [];
-  for (const frame of trace.slice(0, limit)) {
+  let shown = 0;
+  while (shown < trace.length && lines.length < limit) {
+    const frame = trace[shown] as TraceFrame;
+    let same = 1;
+    while (isSameFrame(frame, trace[shown + same])) same++;
     const place = frame.label ? ` ${style.gutter(`(${locate(frame.label)})`)}` : "";
-    lines.push(`  ${style.gutter("…")} ${frame.text}${place}`);
+    lines.push(`  ${style.gutter("…")} ${frame.text}${place}${same > 1 ? `, ${same} times` : ""}`);
+    shown += same;
   }
-  if (trace.length > limit) lines.push(`  ${style.gutter("…")} and ${trace.length - limit} more`);
+  if (trace.length > shown) lines.push(`  ${style.gutter("…")} and ${trace.length - shown} more`);
   return lines;
+}
+
+function isSameFrame(a: TraceFrame, b: TraceFrame | undefined): boolean {
+  return (
+    b !== undefined && a.text === b.text && a.label?.source === b.label?.source && a.label?.start === b.label?.start
+  );
 }
 
 /**

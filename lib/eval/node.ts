@@ -64,11 +64,11 @@ export function isDeepThread(): boolean {
 
 /**
  * Runs a module again in a thread with a deep stack; answers its exit code. Standard output and error are shared.
- * Starting the thread costs some 30 ms, so it is worth it only after a stack overflow.
+ * Starting the thread costs some 30 ms, so it is worth it only after a stack overflow. `workerData` is for the module.
  */
-export function runDeep(module: URL, argv: readonly string[]): Promise<number> {
+export function runDeep(module: URL, argv: readonly string[], workerData: unknown): Promise<number> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(module, { argv: [...argv], resourceLimits: DEEP_LIMITS });
+    const worker = new Worker(module, { argv: [...argv], workerData, resourceLimits: DEEP_LIMITS });
     worker.on("error", reject);
     worker.on("exit", resolve);
   });

@@ -1,18 +1,27 @@
 // Evaluation errors as diagnostics: place, trace, suggestions.
 
 import { UndefinedVariable } from "./compile/lower.ts";
-import { type Diagnostic, DiagnosticError, type Label, suggestNames, type TraceFrame } from "./diagnostic.ts";
-import { type ErrorPlace, EvalError, OUTER_FRAMES } from "./error.ts";
+import {
+  didYouMean,
+  type Diagnostic,
+  DiagnosticError,
+  type Label,
+  suggestNames,
+  type TraceFrame,
+} from "./diagnostic.ts";
+import { type ErrorPlace, EvalError, type Frame, OUTER_FRAMES } from "./error.ts";
 import { byteStringToText } from "./source.ts";
+import type { Attrs } from "./value/attrs.ts";
 import { symbolName } from "./value/symbol.ts";
-import { MissingAttribute } from "./vm/operate.ts";
+import { MissingAttribute, MissingVariable } from "./vm/operate.ts";
 import { scriptPlaces } from "./vm/script-trace.ts";
 
 /** What to show for an error of the evaluator or the parser; `undefined` for any other error. */
 export function diagnose(error: unknown): Diagnostic | undefined {
   if (error instanceof DiagnosticError) return error.diagnostic;
   if (!(error instanceof EvalError)) return undefined;
-  const scripts = scriptPlaces(error);
+  // The error of a stack overflow is made when the stack is empty again; what overflowed is its cause.
+  const scripts = scriptPlaces(error.cause instanceof RangeError ? error.cause : error);
   const place = error.place ?? scripts[0];
   const help = suggestion(error);
   const diagnostic: Diagnostic = {
@@ -27,13 +36,21 @@ export function diagnose(error: unknown): Diagnostic | undefined {
 }
 
 function traceOf(error: EvalError, scripts: readonly ErrorPlace[]): TraceFrame[] {
-  const frames: TraceFrame[] = error.frames.map((frame) => {
-    const text = byteStringToText(frame.text());
-    return frame.place === null ? { text } : { text, label: label(frame.place) };
-  });
+  const frames: TraceFrame[] = error.frames
+    .filter((frame) => !isHere(frame, error))
+    .map((frame) => {
+      const text = byteStringToText(frame.text());
+      return frame.place === null ? { text } : { text, label: label(frame.place) };
+    });
   if (error.omitted > 0) frames.splice(-OUTER_FRAMES, 0, { text: `${error.omitted} frames are left out here` });
   const rest = error.place === null ? scripts.slice(1) : scripts;
   return [...frames, ...rest.map((place) => ({ text: "while evaluating this expression", label: label(place) }))];
+}
+
+/** Whether a frame says no more than the error's own place: the call of the built-in function that failed. */
+function isHere({ place, text }: Frame, error: EvalError): boolean {
+  if (place === null || place.source !== error.place?.source || place.offset !== error.place.offset) return false;
+  return text().endsWith(" builtin");
 }
 
 function label(place: ErrorPlace): Label {
@@ -49,12 +66,16 @@ function tokenEnd(text: string, offset: number): number {
 }
 
 function suggestion(error: EvalError): string | undefined {
-  const found =
-    error instanceof MissingAttribute
-      ? suggestNames(error.attribute, error.set.flatten().shape.keys.map(symbolName))
-      : error instanceof UndefinedVariable
-        ? suggestNames(error.variable, error.candidates)
-        : [];
-  if (found.length === 0) return undefined;
-  return `did you mean ${found.map((name) => `'${byteStringToText(name)}'`).join(" or ")}?`;
+  return didYouMean(near(error).map(byteStringToText));
+}
+
+/** What may have been meant by a name that is not there. */
+function near(error: EvalError): string[] {
+  if (error instanceof MissingAttribute) return suggestNames(error.attribute, namesOf(error.set));
+  if (error instanceof MissingVariable) return suggestNames(error.variable, new Set(error.sets.flatMap(namesOf)));
+  return error instanceof UndefinedVariable ? suggestNames(error.variable, error.candidates) : [];
+}
+
+function namesOf(set: Attrs): string[] {
+  return set.flatten().shape.keys.map(symbolName);
 }

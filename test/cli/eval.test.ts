@@ -28,6 +28,7 @@ describe("tvix eval", () => {
     expect(evaluate("--raw", "-E", '"é"').stdout).toBe("é");
     expect(evaluate("--json", "-E", "{ a = [ 1 null 1.5 ]; }").stdout).toBe('{"a":[1,null,1.5]}\n');
     expect(evaluate("--xml", "--strict", "--no-location", "-E", "[ 1 ]").stdout).toContain('<int value="1" />');
+    expect(evaluate("--xml", "--strict", "-E", "{ a = 1; }").stdout).toContain('<attr column="3" line="1" name="a">');
     expect(evaluate("--parse", "-E", "1+ 2").stdout).toBe("(1 + 2)\n");
     expect(evaluate("--dump-ir", "-E", "x: x + 1").stdout).toContain("lambda");
   });
@@ -37,6 +38,12 @@ describe("tvix eval", () => {
     expect(missing.status).toBe(1);
     expect(missing.stderr).toContain("attribute 'fo' missing");
     expect(missing.stderr).toContain("did you mean 'foo'?");
+    const file = evaluate("--argstr", "b", "text", "-A", "x.y");
+    expect(file.stderr).toContain(`cannot add a string to an integer\n --> ${scratch}/default.nix:1:23`);
+    expect(file.stderr).toContain("while evaluating 'x'");
+    const shapes = evaluate("-E", "let half = n: if n.ok then n else n.no; in half { ok = 1; }");
+    expect(shapes.stderr).toContain("expected a Boolean but found an integer: 1");
+    expect(shapes.stderr).toContain("while calling 'half' with n = { ok = 1; } («string»:1:42)");
     expect(evaluate("-E", "1 +").status).toBe(1);
     expect(evaluate("-E").stderr).toContain("ERR_CLI_USAGE");
   });
@@ -44,9 +51,12 @@ describe("tvix eval", () => {
   test("deep recursion finds more stack, endless recursion an error", () => {
     const deep = (n: number) => `let f = n: if n == 0 then 0 else 1 + f (n - 1); in f ${n}`;
     expect(evaluate("-E", deep(100_000)).stdout).toBe("100000\n");
+    const traced = evaluate("-E", `builtins.trace "once" (${deep(20_000)})`, "1");
+    expect(traced).toMatchObject({ stdout: "20000\n1\n", stderr: "trace: once\n" });
+    expect(evaluate("-E", "1", deep(20_000)).stdout).toBe("1\n20000\n");
     const endless = evaluate("-E", "let f = n: 1 + f n; in f 0");
     expect(endless.status).toBe(1);
-    expect(endless.stderr).toContain("stack overflow");
+    expect(endless.stderr).toContain("stack overflow; max-call-depth exceeded\n --> «string»:1:16");
     const nested = join(scratch, "nested.nix");
     writeFileSync(nested, `${"(".repeat(20_000)}1${")".repeat(20_000)}`);
     expect(evaluate("--parse", nested).stdout).toBe("1\n");

@@ -56,7 +56,7 @@ test.each(PROGRAMS)("%s: written, read and run again", (text) => {
     Source.string(text),
     (evaluator as unknown as { globals: ReadonlyMap<string, never> }).globals,
   );
-  const answer = printValue(compileClosures(again.root, unit)(), { strict: true });
+  const answer = printValue(compileClosures(again.root, unit, false)(), { strict: true });
   expect(answer).toBe(printValue(evaluator.evaluate(text), { strict: true }));
 });
 
@@ -67,7 +67,7 @@ test("the text shows one instruction per line", () => {
       "  lambda",
       "    lambda #1 takes 1 [0:x]",
       "      select @5",
-      "        force",
+      "        force @3",
       "          local 0",
       "        .a",
     ].join("\n"),

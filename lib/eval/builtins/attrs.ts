@@ -175,8 +175,7 @@ export const ATTRS_BUILTINS: readonly Builtin[] = [
   define("unsafeGetAttrPos", "!!", "Where an attribute was defined, or null.", (_rt, name, set) => {
     const key = symbol(forcePlainString(name, "the first argument passed to builtins.unsafeGetAttrPos"));
     const attrs = forceAttrs(set, "the second argument passed to builtins.unsafeGetAttrPos");
-    const at = attrs.positionOf(key);
-    return at === null ? null : positionAttrs(at);
+    return positionAttrs(attrs.positionOf(key));
   }),
   define(
     "zipAttrsWith",

@@ -97,7 +97,7 @@ class ValuePrinter {
   #printAttrs(set: Attrs): void {
     const { shape, values } = set.flatten();
     shape.keys.forEach((key, i) => {
-      const position = this.#options.locations ? (set.positions?.find(key) ?? null) : null;
+      const position = this.#options.locations ? (set.positions?.find(i) ?? null) : null;
       this.out.element("attr", { ...positionAttributes(position), name: symbolName(key) }, () =>
         this.print(values[i] as Value),
       );

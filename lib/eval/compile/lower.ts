@@ -199,7 +199,7 @@ class Lowering {
 
   private delayed(expr: Expr, fn: OpenFn, scope: Scope | null, name: string): ThunkNode {
     const thunk = openFn("thunk", name, expr.start, fn);
-    thunk.fn.body = this.strict(expr, thunk, scope);
+    thunk.fn.body = expr.kind === Kind.Lambda ? this.lambda(expr, thunk, scope, name) : this.strict(expr, thunk, scope);
     return { op: "thunk", fn: thunk.fn };
   }
 

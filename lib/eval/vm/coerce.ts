@@ -9,7 +9,7 @@ import { force } from "../value/thunk.ts";
 import { isInt, isList, NixPath, type Value, type Whnf } from "../value/value.ts";
 import { call1 } from "./call.ts";
 import { describeType } from "../value/value.ts";
-import { describeValue } from "./describe.ts";
+import { showShort } from "./describe.ts";
 import { formatFixed } from "./float-text.ts";
 import { canonicalPath } from "./path-text.ts";
 import type { Runtime } from "./runtime.ts";
@@ -77,7 +77,7 @@ function coerceList(rt: Runtime, list: readonly Value[], mode: Coercion, context
 }
 
 function cannotCoerce(value: Whnf): EvalError {
-  return new EvalError("ERR_EVAL_COERCE", `cannot coerce ${describeValue(value)} to a string`);
+  return new EvalError("ERR_EVAL_COERCE", `cannot coerce ${describeType(value)} to a string: ${showShort(value, 2)}`);
 }
 
 /** The string of a value: {@link coerceToString} when only one value is coerced. */

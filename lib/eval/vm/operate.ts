@@ -61,7 +61,19 @@ export function lookupWith(sets: readonly Value[], key: Sym): Whnf {
     const found = value.get(key);
     if (found !== undefined) return found instanceof Thunk ? found.force() : found;
   }
-  throw new EvalError("ERR_EVAL_UNDEFINED_VARIABLE", `undefined variable '${symbolName(key)}'`);
+  throw new MissingVariable(symbolName(key), sets);
+}
+
+/** A name that no `with` around it has; keeps their sets for suggestions. */
+export class MissingVariable extends EvalError {
+  readonly variable: string;
+  readonly sets: readonly Attrs[];
+
+  constructor(variable: string, sets: readonly Value[]) {
+    super("ERR_EVAL_UNDEFINED_VARIABLE", `undefined variable '${variable}'`);
+    this.variable = variable;
+    this.sets = sets.map((set) => force(set) as Attrs);
+  }
 }
 
 /** A Boolean, for conditions and logic. */

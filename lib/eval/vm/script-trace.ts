@@ -3,7 +3,7 @@
 // Emitted code does nothing to remember where it is. When an error is shown, the stack that JavaScript recorded with
 // it is read, and its frames in emitted scripts are looked up here.
 
-import type { ErrorPlace, EvalError } from "../error.ts";
+import type { ErrorPlace } from "../error.ts";
 import { SourceOrigin } from "../source.ts";
 import type { Unit } from "./unit.ts";
 
@@ -23,7 +23,7 @@ export function registerScript(file: string, unit: Unit, lines: readonly number[
 export const STACK_LIMIT = 120;
 
 /** The places in Nix source that an error passed in emitted code, innermost first. */
-export function scriptPlaces(error: EvalError): ErrorPlace[] {
+export function scriptPlaces(error: Error): ErrorPlace[] {
   const places: ErrorPlace[] = [];
   const pattern = /\(?(nix:\d+:.*):(\d+):\d+\)?$/;
   for (const line of (error.stack ?? "").split("\n")) {

@@ -75,7 +75,8 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       script = host.compile(emitted.text, file, undefined);
       wrapper = script.run();
     } catch (error) {
-      if (error instanceof RangeError || error instanceof SyntaxError) return compileClosures(program.root, unit, false);
+      if (error instanceof RangeError || error instanceof SyntaxError)
+        return compileClosures(program.root, unit, false);
       throw error;
     }
     if (key !== undefined) pending.push({ key, emitted: () => emitted, script });

@@ -2,7 +2,7 @@
 
 import type { ErrorPlace } from "../error.ts";
 import type { Constant, Fn } from "../ir/program.ts";
-import { type Source, SourceOrigin } from "../source.ts";
+import type { Source } from "../source.ts";
 import { PathBase } from "../syntax/ast.ts";
 import { type AttrPosition, Attrs, attrsFromPairs, EMPTY_ATTRS, type PositionSource } from "../value/attrs.ts";
 import type { FormalInfo, LambdaInfo } from "../value/function.ts";
@@ -28,8 +28,6 @@ export class Unit implements PositionSource {
   }
 
   position(offset: number): AttrPosition | null {
-    // Programs see positions in files only.
-    if (!isFile(this.source)) return null;
     const { line, column } = this.source.position(offset);
     return { file: this.source.name, line, column };
   }
@@ -57,8 +55,7 @@ export class Unit implements PositionSource {
 
   /** `__curPos`. */
   positionSet(offset: number): Attrs | null {
-    const at = this.position(offset);
-    return at === null ? null : positionAttrs(at);
+    return positionAttrs(this.position(offset));
   }
 }
 
@@ -66,14 +63,10 @@ const FILE = symbol("file");
 const LINE = symbol("line");
 const COLUMN = symbol("column");
 
-/** A position as Nix code sees it. */
-export function positionAttrs(at: AttrPosition): Attrs {
+/** A position as Nix code sees it: `null` in text that came from no file. */
+export function positionAttrs(at: AttrPosition | null): Attrs | null {
+  if (at === null || !at.file.startsWith("/")) return null;
   return attrsFromPairs([COLUMN, FILE, LINE], [at.column, at.file, at.line]);
-}
-
-/** Whether a source is a file, whose positions mean something to a program. */
-export function isFile(source: Source): boolean {
-  return source.origin === SourceOrigin.File;
 }
 
 /** The unchanging part of a lambda's closures. */

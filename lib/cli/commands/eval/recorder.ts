@@ -4,6 +4,7 @@ import { type EvidenceRecorder, recordEvidence } from "../../../eval/io/evidence
 import type { EvalIO } from "../../../eval/io.ts";
 import type { StoreReader } from "../../../nix/store-reader.ts";
 import { entry } from "../../entry.ts";
+import { note } from "../../output.ts";
 import { replayKey, type ReplayRecord, writeReplay } from "../../replay.ts";
 import type { WorldFlags } from "./flags.ts";
 
@@ -39,7 +40,7 @@ export class Recorder {
   /** Prints a text (one char per byte) to standard error. */
   say(text: string): void {
     this.#said += text;
-    process.stderr.write(latin1ToBytes(text));
+    note(latin1ToBytes(text));
   }
 
   /** Says that this command cannot be replayed. */

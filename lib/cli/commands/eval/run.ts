@@ -10,14 +10,14 @@ import { isDeepThread, runDeep } from "../../../eval/node.ts";
 import { Source } from "../../../eval/source.ts";
 import { parse } from "../../../eval/syntax/parser.ts";
 import { ContextBuilder } from "../../../eval/value/string.ts";
-import type { Value, Whnf } from "../../../eval/value/value.ts";
+import type { Whnf } from "../../../eval/value/value.ts";
 import { coerceToString, WEAK_COPY } from "../../../eval/vm/coerce.ts";
 import { forceDeep, printValue } from "../../../eval/vm/print.ts";
 import { entry } from "../../entry.ts";
-import { print } from "../../output.ts";
+import { print, saidSoFar } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
 import { showDiagnostic } from "./report.ts";
-import { evaluateSubject, isTooDeep, readSubjects, type Subject, withWorld } from "./world.ts";
+import { evaluateSubject, isTooDeep, type OpenWorld, readSubjects, type Subject, withWorld } from "./world.ts";
 
 /** Flags of `tvix eval`. */
 export interface EvalFlags extends WorldFlags {
@@ -35,11 +35,11 @@ export interface EvalFlags extends WorldFlags {
 export async function run(args: readonly string[], flags: EvalFlags): Promise<void> {
   const subjects = readSubjects(args, flags);
   if (flags.parse) return await printTrees(subjects, flags);
-  await withWorld(flags, async ({ session, given, keep }) => {
-    if (flags.dumpIr) return await printPrograms(subjects, session.evaluator);
+  await withWorld(flags, async (world) => {
+    if (flags.dumpIr) return await printPrograms(subjects, world.session.evaluator);
     let stdout = "";
-    for (const subject of subjects) stdout += await printSubject(subject, given, session.evaluator, flags);
-    keep({ stdout });
+    for (const subject of subjects) stdout += await printSubject(subject, world, flags);
+    world.keep({ stdout });
   });
 }
 
@@ -49,20 +49,15 @@ async function printTrees(subjects: readonly Subject[], flags: EvalFlags): Promi
     for (const subject of subjects) await printTree(subject, flags);
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
-    process.exitCode = await runDeep(entry(), process.argv.slice(2));
+    process.exitCode = await runDeep(entry(), process.argv.slice(2), saidSoFar());
   }
 }
 
 /** Prints a value per attribute path; answers all that was printed. */
-async function printSubject(
-  subject: Subject,
-  given: ReadonlyMap<string, Value>,
-  evaluator: Evaluator,
-  flags: EvalFlags,
-): Promise<string> {
+async function printSubject(subject: Subject, world: OpenWorld, flags: EvalFlags): Promise<string> {
   let printed = "";
   for (const path of flags.attr ?? [""]) {
-    const text = evaluator.guard(() => {
+    const text = world.attempt((evaluator, given) => {
       const found = evaluateSubject(subject, path, given, evaluator);
       return render(given.size === 0 ? found : autoCall(found, given), evaluator, flags);
     });

@@ -21,7 +21,7 @@ import { parseAddress } from "../../../store/address.ts";
 import type { Store } from "../../../store/store.ts";
 import { cacheDirectory } from "../../cache-home.ts";
 import { entry } from "../../entry.ts";
-import { STDIN } from "../../output.ts";
+import { note, saidSoFar, STDIN } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
 import { Recorder, type ReplayOutcome } from "./recorder.ts";
 import { showDiagnostic } from "./report.ts";
@@ -32,11 +32,19 @@ export type Subject = { readonly source: Source } | { readonly path: string };
 /** The session of one command, and what is asked of it. */
 export interface OpenWorld {
   readonly session: Session;
+  /**
+   * Evaluates, with the values of `--arg` and `--argstr` by name. When that fails soon, the work is done once more to
+   * say more of the error.
+   */
+  readonly attempt: <T>(work: (evaluator: Evaluator, given: ReadonlyMap<string, Value>) => T) => T;
   /** The values of `--arg` and `--argstr`, by name. */
   readonly given: ReadonlyMap<string, Value>;
   /** Keeps what came of it, for a replay. */
   readonly keep: (outcome: ReplayOutcome) => void;
 }
+
+/** An evaluation that took longer, in milliseconds, is only done once more where `--show-trace` asks for it. */
+const EXPLAIN_LIMIT = 1500;
 
 /**
  * Runs `work` in a session. Where it finds calls nested too deeply for this thread, all of it runs once more from the
@@ -52,7 +60,11 @@ export async function withWorld(
   const profiling = flags.profile === undefined ? undefined : startProfile();
   const backend = nodeBackend(flags.cache ? { cacheDirectory: cacheDirectory("units") } : {});
   const host = fileSystemIO();
-  const recorder = new Recorder(flags, flags.traceIo ? recordingIO(host, traceIo) : host);
+  let explaining = false;
+  const traced = (record: IoRecord): void => {
+    if (!explaining) traceIo(record);
+  };
+  const recorder = new Recorder(flags, flags.traceIo ? recordingIO(host, traced) : host);
   const own = store === undefined ? ownReader(flags, recorder.io) : undefined;
   try {
     if (flags.store !== undefined) own?.open();
@@ -64,14 +76,26 @@ export async function withWorld(
       ...(reader === undefined ? {} : { reader: recorder.watch(reader) }),
       writable: store !== undefined,
     });
+    const { evaluator } = session;
+    const given = readArguments(flags, evaluator);
+    const start = performance.now();
+    const attempt: OpenWorld["attempt"] = (compute) => {
+      try {
+        return evaluator.guard(() => compute(evaluator, given));
+      } catch (error) {
+        if (performance.now() - start > EXPLAIN_LIMIT && !flags.showTrace) throw error;
+        explaining = true;
+        throw evaluator.explain(error, (again) => compute(again, readArguments(flags, again)));
+      }
+    };
     const keep = (outcome: ReplayOutcome): void => {
       if (!session.world.hasFetched) recorder.keep(outcome);
     };
-    await work({ session, given: readArguments(flags, session.evaluator), keep });
+    await work({ session, given, attempt, keep });
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
     await own?.close();
-    process.exitCode = await runDeep(entry(), process.argv.slice(2));
+    process.exitCode = await runDeep(entry(), process.argv.slice(2), saidSoFar());
   } finally {
     await own?.close();
     if (profiling !== undefined) writeFileSync(flags.profile as string, profiling.stop());
@@ -89,7 +113,7 @@ export function isTooDeep(error: unknown): boolean {
 /** Prints a question that evaluation asks of the outside, and how long the answer is or what went wrong. */
 function traceIo({ operation, subject, answer }: IoRecord): void {
   const found = "error" in answer ? `error: ${answer.error}` : summary(answer.value);
-  process.stderr.write(latin1ToBytes(`${operation} ${subject}: ${found}\n`));
+  note(latin1ToBytes(`${operation} ${subject}: ${found}\n`));
 }
 
 function summary(value: unknown): string {

@@ -32,18 +32,19 @@ export async function run(args: readonly string[], flags: InstantiateFlags): Pro
       if (await replayed(flags, store)) return;
       await withWorld(
         flags,
-        async ({ session, given, keep }) => {
-          const { evaluator, world } = session;
-          const found: Instantiated[] = [];
-          evaluator.guard(() => {
+        async ({ session, attempt, keep }) => {
+          const { world } = session;
+          const found = attempt((evaluator, given) => {
+            const all: Instantiated[] = [];
             for (const subject of subjects) {
               for (const path of flags.attr ?? [""]) {
                 const value = evaluateSubject(subject, path, given, evaluator);
                 for (const one of findDerivations(value, given)) {
-                  found.push({ attrPath: join(path, one.attrPath), ...demandedOutput(one) });
+                  all.push({ attrPath: join(path, one.attrPath), ...demandedOutput(one) });
                 }
               }
             }
+            return all;
           });
           const roots = flags.addRoot === undefined ? [] : rootsOf(flags.addRoot, found);
           const drvPaths = [...new Set(found.map(({ drvPath }) => drvPath))];
