@@ -6,6 +6,7 @@
 
 import { BUILTIN_CONSTANTS, BUILTIN_FAMILIES, GLOBAL_NAMES } from "./builtins/index.ts";
 import type { BuiltinConstant, BuiltinTable } from "./builtins/define.ts";
+import { lint } from "./compile/lint.ts";
 import { lower, UndefinedVariable } from "./compile/lower.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { type ErrorPlace, EvalError } from "./error.ts";
@@ -13,8 +14,8 @@ import type { EvalIO } from "./io.ts";
 import type { Program } from "./ir/program.ts";
 import type { Observer, UnitOrigin } from "./observer.ts";
 import { DERIVATION_SOURCE } from "./prelude/derivation.ts";
-import { Source } from "./source.ts";
-import { parse } from "./syntax/parser.ts";
+import { Source, SourceOrigin } from "./source.ts";
+import { parse, type Parsed } from "./syntax/parser.ts";
 import { type Attrs, attrsFromMap, EMPTY_ATTRS } from "./value/attrs.ts";
 import { PrimOp } from "./value/function.ts";
 import { type ContextString, NO_CONTEXT, type StringContext } from "./value/string.ts";
@@ -67,7 +68,7 @@ export interface EvaluatorOptions {
   /** Shows a trace or warning (text of one char per byte); by default nothing is shown. */
   readonly onMessage?: (kind: "trace" | "warning", text: string) => void;
   readonly pipeOperators?: boolean;
-  /** Receives what the parser and compiler notice and do not refuse, such as deprecated URL literals. */
+  /** Receives what deserves a look in each source that is compiled, such as a `with` that binds nothing. */
   readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
 }
 
@@ -203,7 +204,9 @@ export class Evaluator implements Runtime {
   /** Parses and compiles a source to its intermediate form. */
   compile(source: Source, options: { exact?: boolean; ambient?: Attrs } = {}): Program {
     const parsed = parse(source, { pipeOperators: this.options.pipeOperators ?? false });
-    for (const warning of parsed.warnings) this.options.onDiagnostic?.(warning);
+    if (this.options.onDiagnostic !== undefined && source.origin !== SourceOrigin.BuiltIn) {
+      for (const warning of this.lint(parsed, source)) this.options.onDiagnostic(warning);
+    }
     const ambient = options.ambient ?? EMPTY_ATTRS;
     try {
       return lower(parsed.expr, {
@@ -216,6 +219,15 @@ export class Evaluator implements Runtime {
       if (error instanceof UndefinedVariable) error.place = { source, offset: error.at } satisfies ErrorPlace;
       throw error;
     }
+  }
+
+  /** What deserves a look in a source; the program is not run. */
+  warnings(source: Source): readonly Diagnostic[] {
+    return this.lint(parse(source, { pipeOperators: this.options.pipeOperators ?? false }), source);
+  }
+
+  private lint({ expr, warnings }: Parsed, source: Source): readonly Diagnostic[] {
+    return [...warnings, ...lint(expr, source, this.globals)];
   }
 
   private run(source: Source, purpose: "file" | "expression"): Whnf {
@@ -249,6 +261,11 @@ export class Evaluator implements Runtime {
     const source = this.readSource(this.resolveImport(path));
     const unit = new Unit(this, source, this.globals, scope);
     return compileClosures(this.compile(source, { ambient: scope }).root, unit, this.backend === EXPLAINING_BACKEND)();
+  }
+
+  /** The source that importing a path means. */
+  sourceOf(path: string): Source {
+    return this.readSource(this.resolveImport(canonicalPath(path)));
   }
 
   private readSource(file: string): Source {

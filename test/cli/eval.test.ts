@@ -62,6 +62,21 @@ describe("tvix eval", () => {
     expect(evaluate("--parse", nested).stdout).toBe("1\n");
   });
 
+  test("warnings are about what the command names, or about all, or none", () => {
+    writeFileSync(join(scratch, "warned.nix"), "x: let inherit x; in http://example.org/x");
+    const own = (...args: string[]): string[] =>
+      [...evaluate(...args).stderr.matchAll(/^warning: (.*)$/gm)].map((match) => match[1] as string);
+    const all = ["URL literals are deprecated", "this 'inherit' has no effect: 'x' means the same without it"];
+    expect(own("warned.nix")).toEqual(all);
+    expect(own("--warn", "none", "warned.nix")).toEqual([]);
+    expect(own("-E", "import ./warned.nix")).toEqual([]);
+    expect(own("--warn", "all", "-E", "import ./warned.nix")).toEqual(all);
+    expect(evaluate("warned.nix").stderr).toContain(`${scratch}/warned.nix:1:16`);
+    // Also when the compiled unit is in the cache.
+    tvix(["eval", "warned.nix"], { cwd: scratch });
+    expect(tvix(["eval", "warned.nix"], { cwd: scratch }).stderr).toContain("no effect");
+  });
+
   test("what it did can be seen", () => {
     expect(JSON.parse(evaluate("--stats", "-E", "1").stderr)).toMatchObject({ units: 1 });
     expect(evaluate("--trace-io", "--arg", "b", "1", "-A", "x").stderr).toContain(`readFile ${scratch}/default.nix`);

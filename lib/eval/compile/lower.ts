@@ -59,7 +59,6 @@ export function lower(expr: Expr, options: LowerOptions): Program {
 
 class Lowering {
   private readonly options: LowerOptions;
-  private readonly warnings: { message: string; at: number }[] = [];
 
   constructor(options: LowerOptions) {
     this.options = options;
@@ -68,7 +67,7 @@ class Lowering {
   program(expr: Expr): Program {
     const root = openFn("root", "", expr.start, null);
     root.fn.body = this.strict(expr, root, null);
-    return { root: root.fn, warnings: this.warnings };
+    return { root: root.fn };
   }
 
   /** An instruction that computes the weak head normal form of `expr`. */
@@ -188,7 +187,7 @@ class Lowering {
         if (this.cheap(expr.bindings.map((binding) => binding.value))) return this.strict(expr, fn, scope);
         break;
       case Kind.Binary: {
-        const node = this.options.exact ? undefined : this.eagerSum(expr, fn, scope);
+        const node = this.options.exact ? undefined : this.eagerSum(expr, fn, scope, name);
         if (node !== undefined) return node;
         break;
       }
@@ -329,7 +328,7 @@ class Lowering {
   }
 
   /** `n - 1` and the like as an argument: computed at once when the operands are integers by then. */
-  private eagerSum(expr: BinaryExpr, fn: OpenFn, scope: Scope | null): Node | undefined {
+  private eagerSum(expr: BinaryExpr, fn: OpenFn, scope: Scope | null, name: string): Node | undefined {
     const op = expr.op === BinaryOp.Add ? "add" : expr.op === BinaryOp.Subtract ? "sub" : "mul";
     if (op === "mul" && expr.op !== BinaryOp.Multiply) return undefined;
     const sugar = BINARY_CALLS[expr.op];
@@ -338,7 +337,7 @@ class Lowering {
     const right = this.eagerOperand(expr.right, fn, scope);
     if (left === undefined || right === undefined) return undefined;
     const sum: BinaryNode = { op, left, right, at: expr.at };
-    return { op: "eager", sum, otherwise: this.delayed(expr, fn, scope, "") };
+    return { op: "eager", sum, otherwise: this.delayed(expr, fn, scope, name) };
   }
 
   private eagerOperand(expr: Expr, fn: OpenFn, scope: Scope | null): Node | undefined {

@@ -153,6 +153,4 @@ export type Node =
 /** A compiled file or expression. */
 export interface Program {
   readonly root: Fn;
-  /** What the compiler noticed and did not refuse. */
-  readonly warnings: readonly { readonly message: string; readonly at: number }[];
 }

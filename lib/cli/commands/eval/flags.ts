@@ -1,5 +1,5 @@
 // The flags that all commands share which evaluate.
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 
 /** Flags of all commands that evaluate. */
 export interface WorldFlags {
@@ -13,6 +13,7 @@ export interface WorldFlags {
   readonly pipeOperators?: boolean;
   readonly traceVerbose?: boolean;
   readonly showTrace?: boolean;
+  readonly warn: "own" | "all" | "none";
   /** False with `--no-cache`. */
   readonly cache: boolean;
   /** False with `--no-replay`. */
@@ -36,6 +37,11 @@ export function addWorldFlags(command: Command): Command {
     .option("--pipe-operators", "allow |> and <|")
     .option("--trace-verbose", "show what builtins.traceVerbose says")
     .option("--show-trace", "show how an error was reached")
+    .addOption(
+      new Option("--warn <which>", "show warnings about files and expressions named here, or about all, or none")
+        .choices(["own", "all", "none"])
+        .default("own"),
+    )
     .option("--no-cache", "neither read nor write compiled code; nor replay")
     .option("--no-replay", "evaluate even if nothing has changed since the last time")
     .option("--store <address>", "which store")

@@ -5,16 +5,16 @@ import { diagnose } from "../../../eval/report.ts";
 /** Frames shown of how an error was reached, unless all are asked for. */
 const FRAMES = 4;
 
-/** Prints a diagnostic to standard error, with all frames that led there when `trace` is set. */
-export function showDiagnostic(diagnostic: Diagnostic, trace: boolean): void {
+/** A diagnostic as text for standard error, with all frames that led there when `trace` is set. */
+export function diagnosticText(diagnostic: Diagnostic, trace: boolean): string {
   const style = process.stderr.isTTY && !process.env["NO_COLOR"] ? ANSI_STYLE : PLAIN_STYLE;
-  process.stderr.write(`${renderDiagnostic(diagnostic, trace ? { style } : { style, traceLimit: FRAMES })}\n`);
+  return `${renderDiagnostic(diagnostic, trace ? { style } : { style, traceLimit: FRAMES })}\n`;
 }
 
 /** Prints an error of the evaluator or parser; false when it is another kind of error. */
 export function showEvalError(error: unknown, trace: boolean): boolean {
   const diagnostic = diagnose(error);
   if (diagnostic === undefined) return false;
-  showDiagnostic(diagnostic, trace);
+  process.stderr.write(diagnosticText(diagnostic, trace));
   return true;
 }

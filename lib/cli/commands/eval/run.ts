@@ -14,9 +14,9 @@ import type { Whnf } from "../../../eval/value/value.ts";
 import { coerceToString, WEAK_COPY } from "../../../eval/vm/coerce.ts";
 import { forceDeep, printValue } from "../../../eval/vm/print.ts";
 import { entry } from "../../entry.ts";
-import { print, saidSoFar } from "../../output.ts";
+import { note, print, saidSoFar } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
-import { showDiagnostic } from "./report.ts";
+import { diagnosticText } from "./report.ts";
 import { evaluateSubject, isTooDeep, type OpenWorld, readSubjects, type Subject, withWorld } from "./world.ts";
 
 /** Flags of `tvix eval`. */
@@ -56,6 +56,7 @@ async function printTrees(subjects: readonly Subject[], flags: EvalFlags): Promi
 /** Prints a value per attribute path; answers all that was printed. */
 async function printSubject(subject: Subject, world: OpenWorld, flags: EvalFlags): Promise<string> {
   let printed = "";
+  world.warn(subject);
   for (const path of flags.attr ?? [""]) {
     const text = world.attempt((evaluator, given) => {
       const found = evaluateSubject(subject, path, given, evaluator);
@@ -70,7 +71,7 @@ async function printSubject(subject: Subject, world: OpenWorld, flags: EvalFlags
 async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
   const source = sourceOf(subject);
   const { expr, warnings } = parse(source, { pipeOperators: flags.pipeOperators === true });
-  for (const warning of warnings) showDiagnostic(warning, false);
+  if (flags.warn !== "none") for (const warning of warnings) note(diagnosticText(warning, false));
   const { printExpr } = await import("../../../eval/syntax/printer.ts");
   const home = bytesToLatin1(encodeUtf8(homedir()));
   await print(latin1ToBytes(`${printExpr(expr, { directory: source.directory, home })}\n`));

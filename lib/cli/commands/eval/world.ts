@@ -24,7 +24,7 @@ import { entry } from "../../entry.ts";
 import { note, saidSoFar, STDIN } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
 import { Recorder, type ReplayOutcome } from "./recorder.ts";
-import { showDiagnostic } from "./report.ts";
+import { diagnosticText } from "./report.ts";
 
 /** One thing to evaluate: text from somewhere, or a file by its path. */
 export type Subject = { readonly source: Source } | { readonly path: string };
@@ -37,6 +37,8 @@ export interface OpenWorld {
    * say more of the error.
    */
   readonly attempt: <T>(work: (evaluator: Evaluator, given: ReadonlyMap<string, Value>) => T) => T;
+  /** Shows the warnings about what a subject says itself. */
+  readonly warn: (subject: Subject) => void;
   /** The values of `--arg` and `--argstr`, by name. */
   readonly given: ReadonlyMap<string, Value>;
   /** Keeps what came of it, for a replay. */
@@ -58,7 +60,9 @@ export async function withWorld(
 ): Promise<void> {
   const stats = flags.stats ? statsObserver() : undefined;
   const profiling = flags.profile === undefined ? undefined : startProfile();
-  const backend = nodeBackend(flags.cache ? { cacheDirectory: cacheDirectory("units") } : {});
+  // Warnings come of reading sources, which compiled units spare.
+  const cached = flags.cache && flags.warn !== "all";
+  const backend = nodeBackend(cached ? { cacheDirectory: cacheDirectory("units") } : {});
   const host = fileSystemIO();
   let explaining = false;
   const traced = (record: IoRecord): void => {
@@ -88,10 +92,15 @@ export async function withWorld(
         throw evaluator.explain(error, (again) => compute(again, readArguments(flags, again)));
       }
     };
+    const warn = (subject: Subject): void => {
+      if (flags.warn !== "own") return;
+      const source = "path" in subject ? evaluator.sourceOf(subject.path) : subject.source;
+      for (const warning of evaluator.warnings(source)) showWarning(warning, recorder);
+    };
     const keep = (outcome: ReplayOutcome): void => {
       if (!session.world.hasFetched) recorder.keep(outcome);
     };
-    await work({ session, given, attempt, keep });
+    await work({ session, given, attempt, warn, keep });
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
     await own?.close();
@@ -130,8 +139,11 @@ function ownReader(flags: WorldFlags, io: EvalIO): OwnReader | undefined {
   return lazyReader(parsed.directory);
 }
 
-/** Of what the parser notices, what Nix too says unasked; the rest is for linters. */
-const SHOWN: ReadonlySet<string> = new Set(["WARN_OR_IDENTIFIER"]);
+/** Shows a warning. How it looks depends on the terminal, so that the command cannot be replayed. */
+function showWarning(warning: Diagnostic, recorder: Recorder): void {
+  note(diagnosticText(warning, false));
+  recorder.refuse();
+}
 
 /** What the arguments of a command name. @throws TvixError `ERR_CLI_USAGE` */
 export function readSubjects(args: readonly string[], flags: WorldFlags): Subject[] {
@@ -171,12 +183,7 @@ function sessionOptions(flags: WorldFlags, recorder: Recorder): SessionOptions {
     onMessage: (kind, text) => {
       recorder.say(kind === "trace" ? `trace: ${text}\n` : `evaluation warning: ${text}\n`);
     },
-    onDiagnostic: (diagnostic: Diagnostic) => {
-      if (!SHOWN.has(diagnostic.code)) return;
-      showDiagnostic(diagnostic, false);
-      // How it looks depends on the terminal.
-      recorder.refuse();
-    },
+    ...(flags.warn === "all" ? { onDiagnostic: (warning: Diagnostic) => showWarning(warning, recorder) } : {}),
   };
 }
 

@@ -32,8 +32,9 @@ export async function run(args: readonly string[], flags: InstantiateFlags): Pro
       if (await replayed(flags, store)) return;
       await withWorld(
         flags,
-        async ({ session, attempt, keep }) => {
+        async ({ session, attempt, warn, keep }) => {
           const { world } = session;
+          for (const subject of subjects) warn(subject);
           const found = attempt((evaluator, given) => {
             const all: Instantiated[] = [];
             for (const subject of subjects) {
