@@ -43,7 +43,7 @@ describe("tvix eval", () => {
     expect(file.stderr).toContain("while evaluating 'x'");
     const shapes = evaluate("-E", "let half = n: if n.ok then n else n.no; in half { ok = 1; }");
     expect(shapes.stderr).toContain("expected a Boolean but found an integer: 1");
-    expect(shapes.stderr).toContain("while calling 'half' with n = { ok = 1; } («string»:1:42)");
+    expect(shapes.stderr).toContain("while calling 'half' with n = { ok = 1; } («string»:1:44)");
     expect(evaluate("-E", "1 +").status).toBe(1);
     expect(evaluate("-E").stderr).toContain("ERR_CLI_USAGE");
   });
