@@ -7,6 +7,7 @@
 import { pipeline, Readable, type Transform } from "node:stream";
 import { ReadableStream } from "node:stream/web";
 import * as zlib from "node:zlib";
+import { zstdEncoder } from "../base/zstd.ts";
 import { TvixError } from "../base/error.ts";
 import { readBzip2 } from "./bzip2.ts";
 
@@ -192,14 +193,13 @@ async function* writeZstd(source: Source): Stream {
     yield* through(source, createZstdCompress());
     return;
   }
-  const library = await import("@bokuweb/zstd-wasm");
-  await library.init();
+  const encode = await zstdEncoder();
   let isEmpty = true;
   for await (const piece of source) {
     isEmpty = false;
-    yield library.compress(piece, 3);
+    yield encode(piece);
   }
-  if (isEmpty) yield library.compress(new Uint8Array(0), 3);
+  if (isEmpty) yield encode(new Uint8Array(0));
 }
 
 function messageOf(error: unknown): string {

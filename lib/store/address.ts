@@ -5,11 +5,13 @@
 //   memory:              a store in this process's memory
 //   nix+https://host     a Nix binary cache, read only; also nix+http:, and nix+file:///path for one in a directory
 //   dir:/path            objects as files in a directory, in the layout of object stores
+//   s3://bucket/prefix   objects in a bucket, with ?endpoint=URL elsewhere than at AWS (castore/object/s3.ts)
 //   grpc+http://host     a daemon: also grpc+https:, grpc+unix: (castore/grpc/address.ts)
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../base/error.ts";
+import { parseS3Address, type S3Address } from "../castore/object/s3-address.ts";
 import { type CacheAddress, parseCacheAddress } from "./nix-http/address.ts";
 import { type GrpcAddress, isGrpcScheme, parseGrpcAddress } from "../castore/grpc/address.ts";
 
@@ -18,6 +20,7 @@ export type StoreAddress =
   | { readonly kind: "local"; readonly directory: string }
   | { readonly kind: "object"; readonly directory: string }
   | { readonly kind: "cache"; readonly cache: CacheAddress }
+  | { readonly kind: "s3"; readonly s3: S3Address }
   | { readonly kind: "grpc"; readonly grpc: GrpcAddress }
   | { readonly kind: "memory" };
 
@@ -27,6 +30,7 @@ export const KNOWN_ADDRESSES: readonly string[] = [
   "memory: a store that ends with the process",
   "nix+https://host: a Nix binary cache, read only (also nix+http:, nix+file:)",
   "dir:/path objects as files in a directory, laid out as in object stores",
+  "s3://bucket/prefix objects in a bucket; ?endpoint=URL for gateways, ?region=NAME",
   "grpc+http://host:port a daemon (also grpc+https:, grpc+unix:///path); several of one store: grpc+http://a,b",
 ];
 
@@ -60,6 +64,8 @@ export function parseAddress(given?: string, environment: NodeJS.ProcessEnv = pr
     case "nix+http":
     case "nix+file":
       return { kind: "cache", cache: parseCacheAddress(text) };
+    case "s3":
+      return { kind: "s3", s3: parseS3Address(text) };
     case "dir":
       return { kind: "object", directory: plainPath(text, rest) };
     default:

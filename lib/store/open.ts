@@ -5,6 +5,7 @@ import { MemoryDirectoryService } from "../castore/directory/memory.ts";
 import { ObjectDirectoryService } from "../castore/directory/object.ts";
 import { LocalStore } from "../castore/local/store.ts";
 import { DirObjectStore } from "../castore/object/dir.ts";
+import type { ObjectStore } from "../castore/object/service.ts";
 import { parseAddress } from "./address.ts";
 import { LocalNarIndex, LocalPathInfoService } from "./local.ts";
 import { MemoryNarIndex, MemoryPathInfoService } from "./memory.ts";
@@ -43,18 +44,32 @@ export async function openStore(address?: string, options: OpenOptions = {}): Pr
     return await openGrpcStore(parsed.grpc, storeDir);
   }
   if (parsed.kind === "object") {
-    const objects = await DirObjectStore.open(parsed.directory);
-    return new Store({
-      address: `dir:${parsed.directory}`,
-      castore: { blobs: new ObjectBlobService(objects), directories: new ObjectDirectoryService(objects) },
-      pathInfos: new ObjectPathInfoService(objects),
-      narIndex: new ObjectNarIndex(objects),
-      storeDir,
-      close: async () => {},
-    });
+    return objectStore(`dir:${parsed.directory}`, await DirObjectStore.open(parsed.directory), storeDir);
+  }
+  if (parsed.kind === "s3") {
+    const { S3ObjectStore } = await import("../castore/object/s3.ts");
+    const objects = await S3ObjectStore.open(parsed.s3);
+    return objectStore(parsed.s3.text, objects, storeDir, () => objects.close());
   }
   const { readOnly } = options;
   const castore = await LocalStore.open(parsed.directory, readOnly === undefined ? {} : { readOnly });
   const local = { castore, pathInfos: new LocalPathInfoService(castore), narIndex: new LocalNarIndex(castore) };
   return new Store({ address: parsed.directory, ...local, local, storeDir, close: () => castore.close() });
+}
+
+/** A store whose parts are all objects. */
+function objectStore(
+  address: string,
+  objects: ObjectStore,
+  storeDir: string | undefined,
+  close: () => void = () => {},
+): Store {
+  return new Store({
+    address,
+    castore: { blobs: new ObjectBlobService(objects), directories: new ObjectDirectoryService(objects) },
+    pathInfos: new ObjectPathInfoService(objects),
+    narIndex: new ObjectNarIndex(objects),
+    storeDir,
+    close: async () => close(),
+  });
 }

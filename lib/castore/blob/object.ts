@@ -1,21 +1,23 @@
 // Blobs in an object store: chunks as compressed objects, and chunk lists for blobs of more than one.
 //
 //   chunks/b3/<4 hex digits>/<64 hex digits>   one chunk, a zstd frame
-//   blobs/b3/<4 hex digits>/<64 hex digits>    the chunk list of a blob (StatBlobResponse); empty for 0 or 1 chunks
+//   blobs/b3/<4 hex digits>/<64 hex digits>    the chunk list of a blob (StatBlobResponse) of more than one chunk
 //
 // A chunk is read whole and verified; a range reads the chunks it covers.
 import { equalBytes } from "../../base/bytes.ts";
 import { asBytes, asNumber, ProtoWriter, readFields } from "../../base/protobuf.ts";
-import { blake3 } from "../../native/blake3.ts";
-import { chunkLengths } from "../../native/chunk.ts";
-import { asDigest, type Digest, digestHex, digestOf, EMPTY_DIGEST } from "../digest.ts";
+import { blake3, blake3Blobs } from "../../native/blake3.ts";
+import { chunkLengths, DEFAULT_AVERAGE } from "../../native/chunk.ts";
+import { asDigest, type Digest, digestHex, digestKey, EMPTY_DIGEST } from "../digest.ts";
 import { mapBounded, type ObjectStore } from "../object/service.ts";
 import { compress, decompress } from "../object/zstd.ts";
 import { type Chunk, ChunkCache, CHUNK_LIMIT, ChunkedReader, ChunkedWriter, chunkMeta, cutChunks } from "./chunked.ts";
 import { bytesReader, corrupt } from "./range.ts";
 import type { BlobReader, BlobService, BlobWriter, ChunkMeta } from "./service.ts";
 
-const WIDTH = 8;
+/** Blobs up to this length are one chunk. */
+const MIN_CHUNK = DEFAULT_AVERAGE / 2;
+const WIDTH = 16;
 /** Chunks that readers of one service keep, so that small reads in a row fetch once. */
 const CACHED_CHUNKS = 16;
 
@@ -74,13 +76,13 @@ export class ObjectBlobService implements BlobService {
     return (await this.has([digest]))[0] ? [] : undefined;
   }
 
+  /** A chunk's key is tried first: most blobs are one chunk, and one request is all they cost. */
   async openRead(digest: Digest): Promise<BlobReader | undefined> {
     if (equalBytes(digest, EMPTY_DIGEST)) return bytesReader(new Uint8Array(0));
-    const list = await this.#objects.get(shardedKey("blobs", digest));
-    const chunks = list ? decodeStat(list) : [];
-    if (chunks.length > 0) return new ChunkedReader(chunks, this.#cache);
     const whole = await this.#fetch(digest);
-    return whole && bytesReader(whole);
+    if (whole) return bytesReader(whole);
+    const list = await this.#objects.get(shardedKey("blobs", digest));
+    return list && new ChunkedReader(decodeStat(list), this.#cache);
   }
 
   async #chunk(digest: Digest): Promise<Uint8Array> {
@@ -93,31 +95,33 @@ export class ObjectBlobService implements BlobService {
     const key = shardedKey("chunks", digest);
     const frame = await this.#objects.get(key);
     if (frame === undefined) return undefined;
-    const bytes = decompress(frame, CHUNK_LIMIT);
+    const bytes = await decompress(frame, CHUNK_LIMIT);
     if (!equalBytes(blake3(bytes), digest)) throw corrupt(digest, `object ${key} holds other bytes`);
     return bytes;
   }
 
   async put(blobs: readonly Uint8Array[]): Promise<Digest[]> {
-    return await mapBounded(blobs, WIDTH, async (bytes) => {
-      const digest = digestOf(bytes);
-      const chunks = cutChunks(bytes, chunkLengths(bytes));
-      await this.#store(chunks);
-      await this.#storeList(digest, chunks.map(chunkMeta));
-      return digest;
-    });
+    const digests = blake3Blobs(blobs).map(asDigest);
+    const cuts = blobs.map((bytes, i) =>
+      bytes.length <= MIN_CHUNK ? [{ digest: digests[i] as Digest, bytes }] : cutChunks(bytes, chunkLengths(bytes)),
+    );
+    // All chunks of all blobs are asked for at once.
+    await this.#store(cuts.flat());
+    await mapBounded(cuts, WIDTH, (chunks, i) => this.#storeList(digests[i] as Digest, chunks.map(chunkMeta)));
+    return digests;
   }
 
   async #store(chunks: readonly Chunk[]): Promise<void> {
-    const there = await this.#objects.has(chunks.map((chunk) => shardedKey("chunks", chunk.digest)));
-    const missing = chunks.filter((_, i) => !there[i]);
-    await mapBounded(missing, WIDTH, (chunk) =>
-      this.#objects.put(shardedKey("chunks", chunk.digest), compress(chunk.bytes)),
+    const fresh = [...new Map(chunks.map((chunk) => [digestKey(chunk.digest), chunk])).values()];
+    const there = await this.#objects.has(fresh.map((chunk) => shardedKey("chunks", chunk.digest)));
+    const missing = fresh.filter(({ bytes }, i) => !there[i] && bytes.length > 0);
+    await mapBounded(missing, WIDTH, async (chunk) =>
+      this.#objects.put(shardedKey("chunks", chunk.digest), await compress(chunk.bytes)),
     );
   }
 
   async #storeList(digest: Digest, chunks: readonly ChunkMeta[]): Promise<void> {
-    await this.#objects.put(shardedKey("blobs", digest), chunks.length > 1 ? encodeStat(chunks) : new Uint8Array(0));
+    if (chunks.length > 1) await this.#objects.put(shardedKey("blobs", digest), encodeStat(chunks));
   }
 
   openWrite(): BlobWriter {

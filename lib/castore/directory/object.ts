@@ -42,7 +42,9 @@ export class ObjectDirectoryService implements DirectoryService {
   async #read(root: Digest): Promise<Directory[] | undefined> {
     const frame = await this.#objects.get(shardedKey("dirs", root));
     if (frame === undefined) return undefined;
-    const directories = readRecords(decompress(frame, CLOSURE_LIMIT), root).map((bytes) => Directory.decode(bytes));
+    const directories = readRecords(await decompress(frame, CLOSURE_LIMIT), root).map((bytes) =>
+      Directory.decode(bytes),
+    );
     const [first] = directories;
     if (first === undefined || !equalBytes(digestOf(first.encode()), root)) {
       throw corrupt(root, "its object begins with another directory");
@@ -63,7 +65,7 @@ export class ObjectDirectoryService implements DirectoryService {
   async #store(directories: readonly Directory[]): Promise<void> {
     const [root] = directories;
     if (root === undefined) return;
-    await this.#objects.put(shardedKey("dirs", root.digest()), compress(writeRecords(directories)));
+    await this.#objects.put(shardedKey("dirs", root.digest()), await compress(writeRecords(directories)));
   }
 
   async *getClosure(root: Digest): AsyncGenerator<Directory> {

@@ -23,7 +23,7 @@ export function checkKey(key: string): string {
   throw new TvixError("ERR_OBJECT_KEY", `${JSON.stringify(key.slice(0, 100))} is not the key of an object`);
 }
 
-/** Maps over items with at most `width` calls under way; results in order. */
+/** Maps over items with at most `width` calls under way; results in order. After a failure no more calls are begun. */
 export async function mapBounded<T, R>(
   items: readonly T[],
   width: number,
@@ -32,7 +32,12 @@ export async function mapBounded<T, R>(
   const out: R[] = Array.from({ length: items.length });
   let next = 0;
   const worker = async () => {
-    for (let i = next++; i < items.length; i = next++) out[i] = await call(items[i] as T, i);
+    try {
+      for (let i = next++; i < items.length; i = next++) out[i] = await call(items[i] as T, i);
+    } catch (error) {
+      next = items.length;
+      throw error;
+    }
   };
   await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker));
   return out;
