@@ -104,10 +104,11 @@ export class S3ObjectStore implements ObjectStore {
     while (at < keys.length) {
       const first = keys[at] as string;
       const { listed, complete } = await this.#page(first);
-      const last = complete ? undefined : listed.at(-1);
+      // "~" is behind all keys: a page that nothing follows answers for the rest.
+      const last = complete ? "~" : (listed.at(-1) as string);
       const there = new Set(listed);
       const before = at;
-      for (; at < keys.length && (last === undefined || (keys[at] as string) <= last); at++) {
+      for (; at < keys.length && (keys[at] as string) <= last; at++) {
         if (there.has(keys[at] as string)) found.add(keys[at] as string);
       }
       if (at - before >= WORTH_A_LIST || at === keys.length) continue;
@@ -202,7 +203,7 @@ export class S3ObjectStore implements ObjectStore {
     if (name === "RequestTimeTooSkewed") {
       return say("ERR_OBJECT_CLOCK", "this machine's clock is wrong, says", "set the clock; signatures carry the time");
     }
-    if (/^Credentials/.test(name)) return say("ERR_OBJECT_REFUSED", "there are no credentials for", CREDENTIALS);
+    if (name.startsWith("Credentials")) return say("ERR_OBJECT_REFUSED", "there are no credentials for", CREDENTIALS);
     if (status === 401 || status === 403) return say("ERR_OBJECT_REFUSED", "not allowed to use", CREDENTIALS);
     if (status === 429 || status === 503) return say("ERR_OBJECT_BUSY", "too many requests for", "try again later");
     if (status === undefined || status >= 500) return say("ERR_OBJECT_UNAVAILABLE", "cannot reach");
@@ -231,7 +232,7 @@ function messageOf(error: unknown): string {
 function mayPass(error: unknown): boolean {
   const status = statusOf(error);
   if (nameOf(error) === "RequestTimeTooSkewed") return true;
-  if (/^Credentials/.test(nameOf(error))) return false;
+  if (nameOf(error).startsWith("Credentials")) return false;
   return status === undefined || status === 408 || status === 429 || (status >= 500 && status !== 501);
 }
 
