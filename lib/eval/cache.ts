@@ -11,7 +11,7 @@ import { sha256HexOfLatin1 } from "../formats/digest.ts";
 import type { Emitted, EmittedTables } from "./vm/emit.ts";
 
 /** Raised whenever emitted text or tables change their meaning. */
-const FORMAT = 2;
+const FORMAT = 3;
 const MAGIC = "tvixunit";
 const HEADER = 8 + 1 + 12;
 
