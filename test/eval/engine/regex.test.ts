@@ -73,6 +73,9 @@ describe("size", () => {
     expect(compileRegex("a*b|a").split("a".repeat(20_000)).length).toBe(40_001);
     expect(compileRegex("").split("a".repeat(20_000)).length).toBe(40_003);
     expect(compileRegex("(a|ab)").split("ab".repeat(20_000)).length).toBe(40_001);
+    for (const pattern of [" +$", " *$", " +x", "( +)$"]) {
+      expect(compileRegex(pattern).split(`${" ".repeat(300_000)}-`).length, pattern).toBe(pattern === " *$" ? 3 : 1);
+    }
   });
 
   test("what is too large is refused", () => {
@@ -97,6 +100,12 @@ test("patterns of the kind that nixpkgs uses run as JavaScript", () => {
   }
   for (const pattern of ["\\.", "(-)", "[ \n\t]+", "/|:", "([0-9]+)"]) {
     expect(translateRegex(parseRegex(pattern), "search")?.maxLength, pattern).toBe(Number.POSITIVE_INFINITY);
+  }
+  for (const pattern of ["^ *", " *$", "[a-z]*"]) {
+    expect(translateRegex(parseRegex(pattern), "search"), pattern).toBeDefined();
+  }
+  for (const pattern of [".*:.*", "([^/]+).*", "(.+)://(.+)"]) {
+    expect(translateRegex(parseRegex(pattern), "match")?.maxLength, pattern).toBe(Number.POSITIVE_INFINITY);
   }
   for (const pattern of ["((a)|b)*", "(x?)*", "(a|a)*b"]) {
     expect(translateRegex(parseRegex(pattern), "match"), pattern).toBeUndefined();

@@ -30,6 +30,16 @@ export function hasByte(set: ByteSet, byte: number): boolean {
   return (((set[byte >> 5] as number) >>> (byte & 31)) & 1) === 1;
 }
 
+/** Whether no byte is in the set. */
+export function isEmptySet(set: ByteSet): boolean {
+  return set.every((word) => word === 0);
+}
+
+/** Whether all bytes of strings are in the set: NUL is not one. */
+export function isFullSet(set: ByteSet): boolean {
+  return set.every((word, i) => word >>> 0 === (i === 0 ? 0xfffffffe : 0xffffffff) || word >>> 0 === 0xffffffff);
+}
+
 /** Whether the sets share a byte. */
 export function intersects(a: ByteSet, b: ByteSet): boolean {
   for (let i = 0; i < 8; i++) if (((a[i] as number) & (b[i] as number)) !== 0) return true;

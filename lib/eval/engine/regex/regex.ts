@@ -102,6 +102,10 @@ function splitByScript(script: RegExp, subject: string): (string | RegexGroups)[
     if (found === null) break;
     parts.push(subject.slice(last, found.index), groupsOf(found));
     last = script.lastIndex;
+    if (found.index < last) continue;
+    // An empty match means that no other begins there.
+    if (last === subject.length) break;
+    script.lastIndex = last + 1;
   }
   parts.push(subject.slice(last));
   return parts;

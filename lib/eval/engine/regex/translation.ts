@@ -7,10 +7,10 @@
 //    one that every turn sets.
 // 2. JavaScript refuses a loop turn that consumes nothing; libstdc++ takes one. So no loop body may be nullable.
 // 3. When searching, libstdc++ takes the longest over all alternatives. So when searching, at most one branch of an
-//    alternation may be viable at any byte, and the pattern must not match the empty string.
+//    alternation may be viable at any byte. Then the empty match is the last that either tries, after all longer ones.
 // 4. Both backtrack, and some patterns take exponential time. So the number of ways in which a subject of n bytes can
 //    be divided is bounded by `factor · n^exponent` below, and longer subjects go to the automaton, which is linear.
-import { addSet, type ByteSet, emptySet, intersects, rangesOf } from "./bracket.ts";
+import { addSet, type ByteSet, emptySet, intersects, isEmptySet, isFullSet, rangesOf } from "./bracket.ts";
 import { isNullable, type RegexNode, type RegexSyntax } from "./syntax.ts";
 
 /** A JavaScript regular expression that stands for the pattern on subjects up to some length. */
@@ -29,7 +29,7 @@ const BUDGET = 4_000_000;
  * `undefined` where the answers could differ.
  */
 export function translateRegex(syntax: RegexSyntax, purpose: "match" | "search"): Translation | undefined {
-  if (syntax.states > STATES_LIMIT || (purpose === "search" && isNullable(syntax.root))) return undefined;
+  if (syntax.states > STATES_LIMIT) return undefined;
   const judge = new Judge(purpose === "search");
   judge.visit(syntax.root, emptySet(), true, 1);
   if (!judge.agrees) return undefined;
@@ -84,9 +84,10 @@ class Judge {
   maxLength(): number {
     let exponent = this.#exponent;
     if (this.#loops > this.#exponent && this.#exponent > 0) exponent++;
+    exponent = Math.max(1, exponent);
     if (this.#searching && this.#wasted) exponent++;
-    if (exponent <= 1 && this.#factor <= 64) return Number.POSITIVE_INFINITY;
-    return Math.floor((BUDGET / this.#factor) ** (1 / Math.max(1, exponent)));
+    if (exponent === 1 && this.#factor <= 64) return Number.POSITIVE_INFINITY;
+    return Math.floor((BUDGET / this.#factor) ** (1 / exponent));
   }
 
   /**
@@ -116,7 +117,8 @@ class Judge {
       const nullable = isNullable(item);
       const next = new Uint32Array(firstBytes(item));
       if (nullable) addSet(next, after);
-      ends = ends && nullable;
+      // What stands before `$` can fail there.
+      ends = ends && nullable && !(this.#searching && item.kind === "end");
       after = next;
     }
   }
@@ -148,7 +150,9 @@ class Judge {
     const after = new Uint32Array(follow);
     if (max > 1) addSet(after, firstBytes(body));
     const many = max === Number.POSITIVE_INFINITY || max > 8;
-    if (many) {
+    // `.*` at the very end takes all there is and cannot fail.
+    const fails = !(atEnd && isEmptySet(follow) && body.kind === "set" && isFullSet(body.set));
+    if (many && fails) {
       this.#loops++;
       if (!atEnd) this.#wasted = true;
     }
