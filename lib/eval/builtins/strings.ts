@@ -1,10 +1,10 @@
 // Built-in functions on strings as bytes; contexts pass through them.
 import { EvalError } from "../error.ts";
-import { replaceStrings } from "../engine/replace.ts";
+import { Replacer } from "../engine/replace.ts";
 import { newList } from "../value/list.ts";
 import { ContextBuilder, ContextString, makeString, NO_CONTEXT } from "../value/string.ts";
 import { force } from "../value/thunk.ts";
-import type { Value, Whnf } from "../value/value.ts";
+import type { List, Value, Whnf } from "../value/value.ts";
 import { coerceToString, coerceValue, STRONG_TEXT, WEAK_COPY } from "../vm/coerce.ts";
 import { forceInt, forceList, forceString, forceText, textOf } from "../vm/demand.ts";
 import type { Runtime } from "../vm/runtime.ts";
@@ -49,13 +49,11 @@ function replace(_rt: Runtime, from: Value, to: Value, string: Value): Whnf {
       "'from' and 'to' arguments passed to builtins.replaceStrings have different lengths",
     );
   }
-  const sought = patterns.map((pattern) =>
-    forceText(pattern, "one of the strings to replace passed to builtins.replaceStrings"),
-  );
+  const replacer = replacerOf(patterns);
   const subject = forceString(string, "the third argument passed to builtins.replaceStrings");
   const context = new ContextBuilder();
   if (subject instanceof ContextString) context.add(subject.context);
-  const text = replaceStrings(textOf(subject), sought, (index) => {
+  const text = replacer.replace(textOf(subject), (index) => {
     const replacement = forceString(
       replacements[index] as Value,
       "one of the replacement strings passed to builtins.replaceStrings",
@@ -64,6 +62,20 @@ function replace(_rt: Runtime, from: Value, to: Value, string: Value): Whnf {
     return textOf(replacement);
   });
   return makeString(text, context.context);
+}
+
+/** Programs often replace the strings of one list in many texts. */
+const replacers = new WeakMap<List, Replacer>();
+
+function replacerOf(patterns: List): Replacer {
+  let replacer = replacers.get(patterns);
+  if (replacer === undefined) {
+    replacer = new Replacer(
+      patterns.map((pattern) => forceText(pattern, "one of the strings to replace passed to builtins.replaceStrings")),
+    );
+    replacers.set(patterns, replacer);
+  }
+  return replacer;
 }
 
 /** Strings. */

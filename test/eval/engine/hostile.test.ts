@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { bytesToLatin1 } from "../../../lib/base/text.ts";
 import { JSON_BUILDER } from "../../../lib/eval/builtins/json.ts";
 import { Regex } from "../../../lib/eval/engine/regex/regex.ts";
-import { replaceStrings } from "../../../lib/eval/engine/replace.ts";
+import { Replacer } from "../../../lib/eval/engine/replace.ts";
 import { parseToml } from "../../../lib/eval/engine/toml.ts";
 import { compareVersions, parseDrvName, splitVersion } from "../../../lib/eval/engine/version.ts";
 import { EvalError } from "../../../lib/eval/error.ts";
@@ -68,12 +68,33 @@ test("the parts of a split and what was between them are the whole", () => {
   );
 });
 
+test("replacing several strings is what trying them in order at each place does", () => {
+  const model = (text: string, from: readonly string[]): string => {
+    let out = "";
+    for (let at = 0; at <= text.length; ) {
+      const found = from.findIndex((sought) => text.startsWith(sought, at));
+      const length = found === -1 ? 0 : (from[found] as string).length;
+      out += (found === -1 ? "" : `<${found}>`) + (length === 0 ? text.charAt(at) : "");
+      at += Math.max(1, length);
+    }
+    return out;
+  };
+  const letters = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 3 });
+  fc.assert(
+    fc.property(fc.array(letters, { maxLength: 7 }), fc.array(letters, { maxLength: 9 }), (from, pieces) => {
+      const text = pieces.join("");
+      expect(new Replacer(from).replace(text, (i) => `<${i}>`)).toBe(model(text, from));
+    }),
+    { numRuns: 1000 },
+  );
+});
+
 test("replacing single strings is what JavaScript's replaceAll does", () => {
   const text = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 20 });
   const sought = fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 3 });
   fc.assert(
     fc.property(text, sought, (subject, from) => {
-      expect(replaceStrings(subject, [from], () => "<>")).toBe(subject.replaceAll(from, "<>"));
+      expect(new Replacer([from]).replace(subject, () => "<>")).toBe(subject.replaceAll(from, "<>"));
     }),
   );
 });
