@@ -6,6 +6,7 @@ import { storeBuiltins } from "./builtins/paths.ts";
 import { derivationBuiltins } from "./builtins/derivation.ts";
 import { importBuiltin } from "./builtins/import.ts";
 import { fetchBuiltins } from "./builtins/fetch.ts";
+import { flakeBuiltin, flakeRefBuiltins } from "./builtins/flake.ts";
 import { FETCHURL_SOURCE } from "./core-files.ts";
 import type { Fetcher } from "./fetch/fetcher.ts";
 import { InputFetcher } from "./fetch/inputs.ts";
@@ -50,7 +51,8 @@ export function openSession(options: SessionOptions): Session {
       ...derivationBuiltins(world.known),
       ...storeBuiltins(world),
       importBuiltin(world),
-      ...(inputs === undefined ? [] : fetchBuiltins(inputs)),
+      ...flakeRefBuiltins(),
+      ...(inputs === undefined ? [] : [...fetchBuiltins(inputs), flakeBuiltin(inputs)]),
       ...(builtins ?? []),
     ],
   });

@@ -51,6 +51,8 @@ export interface WorkingTree {
   readonly files: readonly string[];
   /** What HEAD is; `undefined` before the first commit. */
   readonly head: string | undefined;
+  /** The branch that HEAD names, as `refs/heads/…`; `undefined` when it names a commit. */
+  readonly branch: string | undefined;
   readonly isDirty: boolean;
   /** Of HEAD; 0 before the first commit. */
   readonly lastModified: number;
@@ -146,9 +148,11 @@ export async function readWorkingTree(
       files.push(...below.files.map((file) => `${path}/${file}`));
     }
   }
+  const symbolic = await repository.attempt(["symbolic-ref", "--quiet", "HEAD"]);
+  const branch = symbolic.status === 0 ? bytesToLatin1(symbolic.stdout).trim() : undefined;
   const lastModified = head === undefined ? 0 : await repository.lastModified(head);
   const revCount = !count ? undefined : head === undefined ? 0 : await repository.revCount(head);
-  return { files, head, isDirty, lastModified, revCount };
+  return { files, head, branch, isDirty, lastModified, revCount };
 }
 
 /** Lines `mode object stage<TAB>path`. */

@@ -10,8 +10,10 @@ export const REVISION: RegExp = /^[0-9a-fA-F]{40}$/;
 /** What stands for no revision. */
 export const NO_REVISION: string = "0".repeat(40);
 
-/** A branch or tag, as schemes other than git have it. */
-export const REF: RegExp = /^[a-zA-Z0-9@][a-zA-Z0-9_./@+-]*$/;
+/** Whether a name may be a branch or tag in schemes other than git. */
+export function isRef(name: string): boolean {
+  return /^[a-zA-Z0-9@][a-zA-Z0-9_./@+-]*$/.test(name) && isGitRef(name);
+}
 
 /** Names that git refuses, by `git check-ref-format`. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: git names them

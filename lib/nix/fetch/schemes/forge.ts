@@ -1,6 +1,6 @@
 // Inputs of the types `github`, `gitlab` and `sourcehut`: archives of revisions that a forge makes.
 import { bytesToLatin1, toByteString } from "../../../base/text.ts";
-import { REF, REVISION, revAttr } from "../revision.ts";
+import { isRef, REVISION, revAttr } from "../revision.ts";
 import {
   BadUrl,
   demandText,
@@ -113,10 +113,10 @@ function fromUrl(type: string, url: Url): InputAttrs {
   };
   const tail = rest.join("/");
   if (REVISION.test(tail)) set("rev", tail);
-  else if (REF.test(tail)) set("ref", tail);
+  else if (isRef(tail)) set("ref", tail);
   else if (rest.length > 0) throw bad(`: '${tail}' is not a commit hash or branch/tag name`);
   for (const [name, value] of url.query) {
-    if (name === "ref" && !REF.test(value)) throw bad(`contains an invalid branch/tag name`);
+    if (name === "ref" && !isRef(value)) throw bad(`contains an invalid branch/tag name`);
     if (name === "host" && !HOST.test(value)) throw bad("contains an invalid instance host");
     if (name === "rev" || name === "ref") set(name, value);
     else if (name === "host" || name === "narHash") attrs.set(name, value);
@@ -134,7 +134,7 @@ function check(attrs: InputAttrs): InputAttrs {
     const message = `input ${showAttrs(attrs)} contains both a commit hash ('${rev}') and a branch/tag name ('${ref}')`;
     throw inputError(message);
   }
-  if (ref !== undefined && !REF.test(ref)) {
+  if (ref !== undefined && !isRef(ref)) {
     throw inputError(`input ${showAttrs(attrs)} contains an invalid branch/tag name`);
   }
   const host = textAttr(attrs, "host");

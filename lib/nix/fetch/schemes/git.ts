@@ -83,7 +83,6 @@ function check(attrs: InputAttrs): InputAttrs {
   const ref = textAttr(attrs, "ref");
   if (ref !== undefined && !isGitRef(ref)) throw inputError(`invalid Git branch/tag name '${ref}'`);
   for (const name of FLAGS) boolAttr(attrs, name);
-  revAttr(attrs);
   if (parseUrl(url) === undefined) throw inputError(`'${url}' is not a valid URL`);
   return withAttrs(attrs, { url });
 }
@@ -123,7 +122,7 @@ function fetch(attrs: InputAttrs, { fetcher, warn }: FetchContext): FetchedTree 
         ? head === undefined
           ? {}
           : { dirtyRev: `${head}-dirty`, dirtyShortRev: `${head.slice(0, 7)}-dirty` }
-        : { rev: head, revCount: found.revCount };
+        : { ref: found.branch, rev: head, revCount: found.revCount };
       return {
         tree: { origin: toByteString(directory), files },
         attrs: withAttrs(attrs, { ...exact, lastModified }),

@@ -1,5 +1,5 @@
 // Inputs of type `indirect`: names that a registry gives a meaning.
-import { REF, REVISION, revAttr } from "../revision.ts";
+import { isRef, REVISION, revAttr } from "../revision.ts";
 import { BadUrl, demandText, type InputAttrs, inputError, type Scheme, textAttr } from "../input.ts";
 import { percentDecode, percentEncode, type Url } from "../url.ts";
 
@@ -37,7 +37,7 @@ function fromUrl(url: Url): InputAttrs {
   ]);
   if (first !== undefined && second === undefined && REVISION.test(first)) attrs.set("rev", first);
   else if (first !== undefined) {
-    if (!REF.test(first)) throw bad();
+    if (!isRef(first)) throw bad();
     attrs.set("ref", first);
   }
   if (second !== undefined) {

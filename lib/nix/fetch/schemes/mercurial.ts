@@ -1,7 +1,7 @@
 // Inputs of type `hg`: Mercurial repositories.
 import { fileURLToPath } from "node:url";
 import { toByteString } from "../../../base/text.ts";
-import { REF, revAttr } from "../revision.ts";
+import { isRef, revAttr } from "../revision.ts";
 import {
   BadUrl,
   demandText,
@@ -27,7 +27,7 @@ export const MERCURIAL: Scheme = {
     const url = demandText(attrs, "url");
     if (parseUrl(url) === undefined) throw inputError(`'${url}' doesn't have a scheme`);
     const ref = textAttr(attrs, "ref");
-    if (ref !== undefined && !REF.test(ref)) throw inputError(`invalid Mercurial branch/tag name '${ref}'`);
+    if (ref !== undefined && !isRef(ref)) throw inputError(`invalid Mercurial branch/tag name '${ref}'`);
     return attrs;
   },
   toUrl: (attrs) => {
@@ -49,7 +49,7 @@ function fromUrl(url: Url): InputAttrs | undefined {
   const rest = new Map<string, string>();
   for (const [name, value] of url.query) (name === "rev" || name === "ref" ? attrs : rest).set(name, value);
   const ref = attrs.get("ref");
-  if (ref !== undefined && !REF.test(ref)) throw new BadUrl(`invalid Mercurial branch/tag name '${ref}'`);
+  if (ref !== undefined && !isRef(ref)) throw new BadUrl(`invalid Mercurial branch/tag name '${ref}'`);
   attrs.set("url", formatUrl({ ...withQuery(url, rest), scheme: url.scheme.slice("hg+".length) }));
   return attrs;
 }

@@ -2,6 +2,7 @@
 import { type Stats, lstatSync, readdirSync } from "node:fs";
 import {
   type Attribute,
+  BadUrl,
   demandText,
   type FetchContext,
   type FetchedTree,
@@ -45,6 +46,7 @@ function fromUrl(url: Url): InputAttrs | undefined {
   if (url.authority !== undefined && url.authority !== "") {
     throw inputError(`path URL '${shown}' should not have an authority ('${url.authority}')`);
   }
+  if (/%2f/i.test(url.path)) throw new BadUrl(`path URL '${shown}' has an encoded slash`);
   const attrs = new Map<string, Attribute>([
     ["type", "path"],
     ["path", percentDecode(url.path).replace(/\/{2,}/g, "/")],
