@@ -18,12 +18,13 @@ export {
   type InstantiateOptions,
   type InstantiateSummary,
 } from "./instantiate.ts";
-export { defaultFetchCache, Fetcher, type FetcherOptions } from "./fetch/fetcher.ts";
+export { Fetcher, type FetcherOptions } from "./fetch/fetcher.ts";
 export { attrOfPath, type Job, type JobOptions, JobTree, type Visit } from "./jobs.ts";
 export { KnownPaths } from "./known-paths.ts";
 export { parseSearchPath, parseSearchPathEntry } from "./search-path.ts";
 export { openSession, type Session, type SessionOptions } from "./session.ts";
 export { hashFlat, hashTree, narOfTree, type SourceFilter } from "./source-hash.ts";
+export { type FlakeRef, formatFlakeRef, parseFlakeRef, parseFlakeRefWithFragment } from "./flake/reference.ts";
 export { type Source, Sources } from "./sources.ts";
 export { type StoreReader, storeReader } from "./store-reader.ts";
 export { World, type WorldOptions } from "./world.ts";

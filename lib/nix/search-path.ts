@@ -1,5 +1,10 @@
-// The search path of `<name>`: how NIX_PATH and -I are written.
+// The search path of `<name>`: how NIX_PATH and -I are written, and what entries that are URLs stand for.
+import { EvalError } from "../eval/error.ts";
 import type { SearchPathEntry } from "../eval/vm/runtime.ts";
+import { unicodeText } from "./fetch/input.ts";
+import { fetchErrors, type InputFetcher } from "./fetch/inputs.ts";
+import { parseFlakeRef } from "./flake/reference.ts";
+import { lookUp } from "./flake/registry.ts";
 
 /**
  * Reads one entry, `path` or `prefix=path`; the path may be a URL, whose own `=` signs are not the separator.
@@ -32,4 +37,27 @@ function isInsideUrl(text: string, start: number, colon: number): boolean {
 export function channelUrl(text: string): string {
   if (!text.startsWith("channel:")) return text;
   return `https://channels.nixos.org/${text.slice("channel:".length)}/nixexprs.tar.xz`;
+}
+
+/**
+ * The store path of an entry that is no path: the archive at a URL or of a channel, unpacked, or the tree of a flake.
+ * What cannot be had is passed over with a warning, as an entry that is not there is.
+ */
+export function resolveSearchPathEntry(entry: string, inputs: InputFetcher): string | undefined {
+  const { world, fetcher, warn } = inputs.context;
+  try {
+    fetcher.noteUnpinned();
+    if (entry.startsWith("flake:")) {
+      const ref = parseFlakeRef(entry.slice("flake:".length), { wantsTree: false });
+      return inputs.fetch(lookUp(ref, inputs.context, "all").input).storePath;
+    }
+    if (!/^(channel:|(https?|file):\/\/)/.test(entry)) return undefined;
+    const url = unicodeText(channelUrl(entry));
+    const { tree } = fetchErrors(() => fetcher.call("tarball", { url, ttl: fetcher.ttl }));
+    return world.addFetched("source", tree, fetcher.reader);
+  } catch (error) {
+    if (!(error instanceof EvalError)) throw error;
+    warn(`Nix search path entry '${entry}' cannot be downloaded, ignoring: ${error.message}`);
+    return undefined;
+  }
 }

@@ -1,16 +1,21 @@
 // A session: an evaluator joined with a store.
 
+import { EvalError } from "../eval/error.ts";
 import { Evaluator, type EvaluatorOptions } from "../eval/evaluator.ts";
 import type { EvalIO } from "../eval/io.ts";
+import type { Attrs } from "../eval/value/attrs.ts";
+import type { Runtime } from "../eval/vm/runtime.ts";
 import { storeBuiltins } from "./builtins/paths.ts";
 import { derivationBuiltins } from "./builtins/derivation.ts";
 import { importBuiltin } from "./builtins/import.ts";
 import { fetchBuiltins } from "./builtins/fetch.ts";
-import { flakeBuiltin, flakeRefBuiltins } from "./builtins/flake.ts";
+import { evaluateFlake, flakeBuiltin, flakeRefBuiltins } from "./builtins/flake.ts";
 import { FETCHURL_SOURCE } from "./core-files.ts";
 import type { Fetcher } from "./fetch/fetcher.ts";
 import { InputFetcher } from "./fetch/inputs.ts";
+import type { FlakeRef } from "./flake/reference.ts";
 import type { KnownPaths } from "./known-paths.ts";
+import { resolveSearchPathEntry } from "./search-path.ts";
 import type { StoreReader } from "./store-reader.ts";
 import { World, type WorldOptions } from "./world.ts";
 
@@ -32,16 +37,22 @@ export interface Session {
   readonly evaluator: Evaluator;
   readonly world: World;
   readonly known: KnownPaths;
+  /**
+   * The value of a flake that the user names: it and its inputs may be fetched even where evaluation is pure.
+   * @param rt an evaluator of this session (default: the session's own)
+   */
+  readonly flake: (ref: FlakeRef, rt?: Runtime) => Attrs;
 }
 
 /** Opens a session. Evaluating writes nothing; `instantiate` writes what came of it. */
 export function openSession(options: SessionOptions): Session {
   const { io, reader, writable, build, fetcher, builtins, ...rest } = options;
   const storeDir = options.settings?.storeDir ?? "/nix/store";
-  const world = new World({ host: io, storeDir, reader, writable, build });
+  const resolveEntry = (entry: string): string | undefined => inputs && resolveSearchPathEntry(entry, inputs);
+  const world = new World({ host: io, storeDir, reader, writable, build, resolveEntry });
   // Warnings go to the evaluator, which does not exist yet.
   const warn = (text: string): void => evaluator.message("warning", text);
-  const inputs = fetcher && new InputFetcher({ world, fetcher, warn });
+  const inputs: InputFetcher | undefined = fetcher && new InputFetcher({ world, fetcher, warn });
   const evaluator: Evaluator = new Evaluator({
     coreFiles: { "fetchurl.nix": FETCHURL_SOURCE },
     ...rest,
@@ -56,5 +67,9 @@ export function openSession(options: SessionOptions): Session {
       ...(builtins ?? []),
     ],
   });
-  return { evaluator, world, known: world.known };
+  const flake = (ref: FlakeRef, rt: Runtime = evaluator): Attrs => {
+    if (inputs === undefined) throw new EvalError("ERR_EVAL_FETCH", "flakes need a fetcher, and this session has none");
+    return evaluateFlake(rt, inputs, ref, { registries: "shared", unlocked: true });
+  };
+  return { evaluator, world, known: world.known, flake };
 }

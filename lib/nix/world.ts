@@ -29,6 +29,8 @@ export interface WorldOptions {
   readonly writable?: boolean | undefined;
   /** Builds outputs that evaluation wants to read; without it, import from derivation is an error. */
   readonly build?: ((drvPath: string, output: string) => void) | undefined;
+  /** What an entry of the search path that is no path stands for. */
+  readonly resolveEntry?: ((entry: string) => string | undefined) | undefined;
 }
 
 /** The store of an evaluation: what it has put there in mind, what is really there, and the host's below it. */
@@ -41,10 +43,12 @@ export class World implements StoreAccess {
   readonly io: EvalIO;
   readonly #reader: StoreReader | undefined;
   readonly #build: WorldOptions["build"];
+  readonly #resolveEntry: WorldOptions["resolveEntry"];
   readonly #allowed = new Set<string>();
   #hasFetched = false;
 
-  constructor({ host, storeDir, reader, writable, build }: WorldOptions) {
+  constructor({ host, storeDir, reader, writable, build, resolveEntry }: WorldOptions) {
+    this.#resolveEntry = resolveEntry;
     this.storeDir = storeDir;
     this.writable = writable ?? false;
     this.#reader = reader;
@@ -141,6 +145,10 @@ export class World implements StoreAccess {
     const storePath = this.fixedPath(name, "nar", narSha256);
     this.sources.add(storePath, { kind: "tree", origin, accepted: accepted ?? null });
     return { storePath, narSha256 };
+  }
+
+  resolveEntry(entry: string): string | undefined {
+    return this.#resolveEntry?.(entry);
   }
 
   copyPath(path: string): ContextString {

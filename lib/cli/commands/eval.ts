@@ -1,6 +1,7 @@
 // `tvix eval`: evaluates expressions and files and prints the values as `nix-instantiate --eval` does.
 import { Command } from "commander";
 import type { EvalFlags } from "./eval/run.ts";
+import { addFlakeFlags } from "./eval/flake-flags.ts";
 import { addWorldFlags, joinArguments } from "./eval/flags.ts";
 
 /** The command line in a form that commander can read. */
@@ -18,7 +19,7 @@ export function build(): Command {
     .option("--raw", "print a string as it is")
     .option("--parse", "print the syntax tree instead of evaluating")
     .option("--dump-ir", "print the intermediate form instead of evaluating");
-  return addWorldFlags(command)
+  return addFlakeFlags(addWorldFlags(command))
     .addHelpText(
       "after",
       `
@@ -26,7 +27,8 @@ Examples:
   $ tvix eval -E '1 + 2'
   $ tvix eval --strict --json -A config.networking ./default.nix
   $ tvix eval -E '{ n }: n * 2' --arg n 21
-  $ tvix eval -I nixpkgs=/path/to/nixpkgs -E '(import <nixpkgs> {}).hello.drvPath'`,
+  $ tvix eval -I nixpkgs=/path/to/nixpkgs -E '(import <nixpkgs> {}).hello.drvPath'
+  $ tvix eval --flake .#lib.version`,
     )
     .action(async (files: string[], flags: EvalFlags) => (await import("./eval/run.ts")).run(files, flags));
 }

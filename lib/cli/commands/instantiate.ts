@@ -1,5 +1,6 @@
 // `tvix instantiate`: evaluates to derivations, writes them into a store and prints their paths.
 import { Command } from "commander";
+import { addFlakeFlags } from "./eval/flake-flags.ts";
 import { addWorldFlags, joinArguments } from "./eval/flags.ts";
 import type { InstantiateFlags } from "./instantiate/run.ts";
 
@@ -13,13 +14,14 @@ export function build(): Command {
     .argument("[file...]", "files (- for standard input; default ./default.nix); expressions with -E")
     .option("--add-root <name>", "keep the derivations from collection under this name (NAME, NAME-2, …)")
     .option("--json", "print JSON");
-  return addWorldFlags(command)
+  return addFlakeFlags(addWorldFlags(command))
     .addHelpText(
       "after",
       `
 Examples:
   $ tvix instantiate ./default.nix -A hello
   $ tvix instantiate -I nixpkgs=/path/to/nixpkgs -E '(import <nixpkgs> {}).firefox' --add-root firefox
+  $ tvix instantiate --flake .#hello
   $ tvix store cat $(tvix instantiate -A hello)`,
     )
     .action(async (files: string[], flags: InstantiateFlags) =>

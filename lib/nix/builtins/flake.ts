@@ -11,13 +11,12 @@ import type { Runtime } from "../../eval/vm/runtime.ts";
 import type { Attribute } from "../fetch/input.ts";
 import { type InputFetcher, isLocked } from "../fetch/inputs.ts";
 import { callFlake } from "../flake/call.ts";
-import { lockFlake } from "../flake/lock.ts";
+import { lockFlake, type LockOptions } from "../flake/lock.ts";
 import { type FlakeRef, flakeRefAttrs, flakeRefFromAttrs, formatFlakeRef, parseFlakeRef } from "../flake/reference.ts";
 
 /** Fetches, locks and calls a flake. @throws EvalError `ERR_EVAL_FLAKE`, `ERR_EVAL_FETCH`, `ERR_EVAL_RESTRICTED` */
-export function evaluateFlake(rt: Runtime, inputs: InputFetcher, ref: FlakeRef): Attrs {
-  const { pure } = rt.settings;
-  return callFlake(rt, inputs, lockFlake(rt, inputs, ref, { registries: pure ? "none" : "shared", unlocked: !pure }));
+export function evaluateFlake(rt: Runtime, inputs: InputFetcher, ref: FlakeRef, options: LockOptions): Attrs {
+  return callFlake(rt, inputs, lockFlake(rt, inputs, ref, options));
 }
 
 function getFlake(rt: Runtime, inputs: InputFetcher, argument: Value): Whnf {
@@ -27,7 +26,8 @@ function getFlake(rt: Runtime, inputs: InputFetcher, argument: Value): Whnf {
     const message = `cannot call 'getFlake' on unlocked flake reference '${text}' (use --impure to override)`;
     throw new EvalError("ERR_EVAL_RESTRICTED", message);
   }
-  return evaluateFlake(rt, inputs, ref);
+  const { pure } = rt.settings;
+  return evaluateFlake(rt, inputs, ref, { registries: pure ? "none" : "shared", unlocked: !pure });
 }
 
 function parse(argument: Value): Whnf {

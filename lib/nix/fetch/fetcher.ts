@@ -1,6 +1,4 @@
 // What evaluation needs of fetching, in calls that wait: the functions of the fetching thread, and reading its cache.
-import { isAbsolute, join } from "node:path";
-import { homedir } from "node:os";
 import { BlockingThread, compiledModule } from "../blocking.ts";
 import { Directory } from "../../castore/directory.ts";
 import { rememberDirectories, type TreeReader } from "../store-reader.ts";
@@ -8,19 +6,14 @@ import type { FetchFunctions, FetchThreadOptions } from "./thread.ts";
 
 /** How to fetch. */
 export interface FetcherOptions {
-  /** Where clones and fetched trees are kept. Default: {@link defaultFetchCache}. */
-  readonly directory?: string;
+  /** Where clones and fetched trees are kept; made when something is fetched. */
+  readonly directory: string;
   /** Seconds for which answers about what may change are not asked for again. Default: 3600, as in Nix. */
   readonly ttl?: number;
   /** The URL of the registry that everybody shares; an empty text for none. Default: that of Nix. */
   readonly flakeRegistry?: string;
-}
-
-/** Where fetched things are kept: `tvix/fetch` in `$XDG_CACHE_HOME`, else in `~/.cache`. */
-export function defaultFetchCache(environment: NodeJS.ProcessEnv = process.env): string {
-  const { XDG_CACHE_HOME } = environment;
-  const caches = XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), ".cache");
-  return join(caches, "tvix", "fetch");
+  /** Is told when something is fetched that no hash pins: evaluating again may then give something else. */
+  readonly onUnpinned?: () => void;
 }
 
 /** Fetches in calls that wait. Its thread starts with the first of them. */
@@ -29,10 +22,12 @@ export class Fetcher {
   readonly flakeRegistry: string;
   /** Reads the trees that were fetched. */
   readonly reader: TreeReader;
+  readonly #onUnpinned: (() => void) | undefined;
   readonly #thread: BlockingThread<FetchFunctions>;
 
-  constructor(options: FetcherOptions = {}) {
-    const { directory = defaultFetchCache() } = options;
+  constructor(options: FetcherOptions) {
+    const { directory } = options;
+    this.#onUnpinned = options.onUnpinned;
     this.ttl = options.ttl ?? 3600;
     this.flakeRegistry = options.flakeRegistry ?? "https://channels.nixos.org/flake-registry.json";
     const started: FetchThreadOptions = { directory };
@@ -41,6 +36,11 @@ export class Fetcher {
       directory: rememberDirectories((digest) => Directory.decode(this.#thread.call("directory", digest))),
       file: (digest) => this.#thread.call("blob", digest),
     };
+  }
+
+  /** Notes that something is fetched that no hash pins. */
+  noteUnpinned(): void {
+    this.#onUnpinned?.();
   }
 
   /** Calls a function of the thread. @throws TvixError what it throws */

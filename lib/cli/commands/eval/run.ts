@@ -10,17 +10,19 @@ import { isDeepThread, runDeep } from "../../../eval/node.ts";
 import { Source } from "../../../eval/source.ts";
 import { parse } from "../../../eval/syntax/parser.ts";
 import { ContextBuilder } from "../../../eval/value/string.ts";
-import type { Whnf } from "../../../eval/value/value.ts";
+import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { coerceToString, WEAK_COPY } from "../../../eval/vm/coerce.ts";
 import { forceDeep, printValue } from "../../../eval/vm/print.ts";
 import { entry } from "../../entry.ts";
 import { note, print, saidSoFar } from "../../output.ts";
+import { evaluateFlakeArgument, withPurity } from "./flake.ts";
+import type { FlakeFlags } from "./flake-flags.ts";
 import type { WorldFlags } from "./flags.ts";
 import { diagnosticText } from "./report.ts";
 import { evaluateSubject, isTooDeep, type OpenWorld, readSubjects, type Subject, withWorld } from "./world.ts";
 
 /** Flags of `tvix eval`. */
-export interface EvalFlags extends WorldFlags {
+export interface EvalFlags extends WorldFlags, FlakeFlags {
   readonly strict?: boolean;
   readonly json?: boolean;
   readonly xml?: boolean;
@@ -32,16 +34,41 @@ export interface EvalFlags extends WorldFlags {
 }
 
 /** Evaluates each argument and prints one value per attribute path. */
-export async function run(args: readonly string[], flags: EvalFlags): Promise<void> {
+export async function run(args: readonly string[], asked: EvalFlags): Promise<void> {
+  const flags = withPurity(asked);
+  if (flags.flake) return await printFlakes(args, flags);
   const subjects = readSubjects(args, flags);
   if (flags.parse) return await printTrees(subjects, flags);
   await withWorld(flags, async (world) => {
     if (flags.dumpIr) return await printPrograms(subjects, world.session.evaluator);
     let stdout = "";
-    for (const subject of subjects) stdout += await printSubject(subject, world, flags);
+    for (const subject of subjects) {
+      world.warn(subject);
+      stdout += await printValues(
+        (path, evaluator, given) => evaluateSubject(subject, path, given, evaluator),
+        world,
+        flags,
+      );
+    }
     world.keep({ stdout });
   });
 }
+
+/** Evaluates flakes and prints one value per attribute path. */
+async function printFlakes(args: readonly string[], flags: EvalFlags): Promise<void> {
+  await withWorld(flags, async (world) => {
+    let stdout = "";
+    for (const argument of args.length === 0 ? ["."] : args) {
+      const find: Finder = (path, evaluator, given) =>
+        evaluateFlakeArgument(argument, path, given, world.session, evaluator);
+      stdout += await printValues(find, world, flags);
+    }
+    world.keep({ stdout });
+  });
+}
+
+/** Evaluates what is at an attribute path. */
+type Finder = (path: string, evaluator: Evaluator, given: ReadonlyMap<string, Value>) => Whnf;
 
 /** Prints syntax trees; a text nested too deeply for this thread's stack is read again in one with more. */
 async function printTrees(subjects: readonly Subject[], flags: EvalFlags): Promise<void> {
@@ -54,12 +81,11 @@ async function printTrees(subjects: readonly Subject[], flags: EvalFlags): Promi
 }
 
 /** Prints a value per attribute path; answers all that was printed. */
-async function printSubject(subject: Subject, world: OpenWorld, flags: EvalFlags): Promise<string> {
+async function printValues(find: Finder, world: OpenWorld, flags: EvalFlags): Promise<string> {
   let printed = "";
-  world.warn(subject);
   for (const path of flags.attr ?? [""]) {
     const text = world.attempt((evaluator, given) => {
-      const found = evaluateSubject(subject, path, given, evaluator);
+      const found = find(path, evaluator, given);
       return render(given.size === 0 ? found : autoCall(found, given), evaluator, flags);
     });
     await print(latin1ToBytes(text));

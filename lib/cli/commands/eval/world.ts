@@ -14,6 +14,7 @@ import { statsObserver } from "../../../eval/observer.ts";
 import { Source } from "../../../eval/source.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { canonicalPath } from "../../../eval/vm/path-text.ts";
+import { Fetcher } from "../../../nix/fetch/fetcher.ts";
 import { parseSearchPath, parseSearchPathEntry } from "../../../nix/search-path.ts";
 import { openSession, type Session, type SessionOptions } from "../../../nix/session.ts";
 import { lazyReader, type OwnReader, storeReader } from "../../../nix/store-reader.ts";
@@ -69,12 +70,14 @@ export async function withWorld(
     if (!explaining) traceIo(record);
   };
   const recorder = new Recorder(flags, flags.traceIo ? recordingIO(host, traced) : host);
+  const fetcher = new Fetcher({ directory: cacheDirectory("fetch") });
   const own = store === undefined ? ownReader(flags, recorder.io) : undefined;
   try {
     if (flags.store !== undefined) own?.open();
     const reader = store?.local === undefined ? own : storeReader(store);
     const session = openSession({
       ...sessionOptions(flags, recorder),
+      fetcher,
       backend,
       ...(stats === undefined ? {} : { observer: stats.observer }),
       ...(reader === undefined ? {} : { reader: recorder.watch(reader) }),
@@ -104,9 +107,11 @@ export async function withWorld(
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
     await own?.close();
+    await fetcher.close();
     process.exitCode = await runDeep(entry(), process.argv.slice(2), saidSoFar());
   } finally {
     await own?.close();
+    await fetcher.close();
     if (profiling !== undefined) writeFileSync(flags.profile as string, profiling.stop());
     if (stats !== undefined) process.stderr.write(`${JSON.stringify(stats.stats())}\n`);
   }

@@ -7,13 +7,15 @@ import type { Store } from "../../../store/store.ts";
 import { print } from "../../output.ts";
 import { findReplay, printReplay } from "../../replay.ts";
 import { interruptible } from "../../signals.ts";
+import { evaluateFlakeArgument, withPurity } from "../eval/flake.ts";
+import type { FlakeFlags } from "../eval/flake-flags.ts";
 import type { WorldFlags } from "../eval/flags.ts";
 import { commandKey } from "../eval/recorder.ts";
 import { evaluateSubject, readSubjects, withWorld } from "../eval/world.ts";
 import { withStore } from "../store/session.ts";
 
 /** Flags of `tvix instantiate`. */
-export interface InstantiateFlags extends WorldFlags {
+export interface InstantiateFlags extends WorldFlags, FlakeFlags {
   readonly addRoot?: string;
   readonly json?: boolean;
 }
@@ -25,8 +27,9 @@ interface Instantiated {
 }
 
 /** Evaluates everything, then writes everything, then prints one line per derivation. */
-export async function run(args: readonly string[], flags: InstantiateFlags): Promise<void> {
-  const subjects = readSubjects(args, flags);
+export async function run(args: readonly string[], asked: InstantiateFlags): Promise<void> {
+  const flags = withPurity(asked);
+  const subjects = flags.flake ? args : readSubjects(args, flags);
   await interruptible((signal) =>
     withStore(flags, "write", async (store) => {
       if (await replayed(flags, store)) return;
@@ -39,7 +42,10 @@ export async function run(args: readonly string[], flags: InstantiateFlags): Pro
             const all: Instantiated[] = [];
             for (const subject of subjects) {
               for (const path of flags.attr ?? [""]) {
-                const value = evaluateSubject(subject, path, given, evaluator);
+                const value =
+                  typeof subject === "string"
+                    ? evaluateFlakeArgument(subject, path, given, session, evaluator)
+                    : evaluateSubject(subject, path, given, evaluator);
                 for (const one of findDerivations(value, given)) {
                   all.push({ attrPath: join(path, one.attrPath), ...demandedOutput(one) });
                 }
