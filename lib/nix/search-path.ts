@@ -46,7 +46,7 @@ export function channelUrl(text: string): string {
 export function resolveSearchPathEntry(entry: string, inputs: InputFetcher): string | undefined {
   const { world, fetcher, warn } = inputs.context;
   try {
-    fetcher.noteUnpinned();
+    world.noteFetched();
     if (entry.startsWith("flake:")) {
       const ref = parseFlakeRef(entry.slice("flake:".length), { wantsTree: false });
       return inputs.fetch(lookUp(ref, inputs.context, "all").input).storePath;

@@ -98,6 +98,11 @@ export class World implements StoreAccess {
     return this.#hasFetched;
   }
 
+  /** Notes that something was fetched, or could not be. */
+  noteFetched(): void {
+    this.#hasFetched = true;
+  }
+
   /** Whether evaluation has put something at the store path that `path` is in or below: reading it is always allowed. */
   allows(path: string): boolean {
     if (!path.startsWith(`${this.storeDir}/`)) return false;
@@ -108,7 +113,7 @@ export class World implements StoreAccess {
 
   /** Allows reading a store path that was there before: it is what the program asked for by its hash. */
   allow(path: string): void {
-    this.#hasFetched = true;
+    this.noteFetched();
     this.#allowed.add(path);
   }
 
@@ -121,7 +126,7 @@ export class World implements StoreAccess {
 
   /** Puts something that was fetched into the store; answers its path. */
   addFetched(name: string, tree: CachedTree, reader: TreeReader, method: "nar" | "flat" = "nar"): string {
-    this.#hasFetched = true;
+    this.noteFetched();
     const path = this.fixedPath(name, method, (method === "flat" ? tree.sha256 : tree.narSha256) as Uint8Array);
     this.sources.add(path, { kind: "fetched", root: tree.root, reader, method });
     return path;
@@ -133,7 +138,7 @@ export class World implements StoreAccess {
     origin: string,
     files: readonly string[] | undefined,
   ): { storePath: string; narSha256: Uint8Array } {
-    this.#hasFetched = true;
+    this.noteFetched();
     const accepted = files && new Set<string>();
     for (const file of files ?? []) {
       for (let at = file.indexOf("/"); at >= 0; at = file.indexOf("/", at + 1)) {

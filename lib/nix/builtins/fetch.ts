@@ -96,7 +96,7 @@ function fetchUrl(rt: Runtime, inputs: InputFetcher, who: "fetchurl" | "fetchTar
     }
     const known = fetchErrors(() => fetcher.call(unpack ? "tree" : "contents", expected.digest));
     if (known !== undefined) return store(known);
-  } else fetcher.noteUnpinned();
+  }
   const request = { url: unicodeText(url), ttl: fetcher.ttl };
   const { tree } = fetchErrors(() => {
     if (parseUrl(url) === undefined) throw inputError(`URL '${url}' doesn't have a scheme, or is none`);

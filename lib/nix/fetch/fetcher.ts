@@ -12,8 +12,6 @@ export interface FetcherOptions {
   readonly ttl?: number;
   /** The URL of the registry that everybody shares; an empty text for none. Default: that of Nix. */
   readonly flakeRegistry?: string;
-  /** Is told when something is fetched that no hash pins: evaluating again may then give something else. */
-  readonly onUnpinned?: () => void;
 }
 
 /** Fetches in calls that wait. Its thread starts with the first of them. */
@@ -22,12 +20,10 @@ export class Fetcher {
   readonly flakeRegistry: string;
   /** Reads the trees that were fetched. */
   readonly reader: TreeReader;
-  readonly #onUnpinned: (() => void) | undefined;
   readonly #thread: BlockingThread<FetchFunctions>;
 
   constructor(options: FetcherOptions) {
     const { directory } = options;
-    this.#onUnpinned = options.onUnpinned;
     this.ttl = options.ttl ?? 3600;
     this.flakeRegistry = options.flakeRegistry ?? "https://channels.nixos.org/flake-registry.json";
     const started: FetchThreadOptions = { directory };
@@ -36,11 +32,6 @@ export class Fetcher {
       directory: rememberDirectories((digest) => Directory.decode(this.#thread.call("directory", digest))),
       file: (digest) => this.#thread.call("blob", digest),
     };
-  }
-
-  /** Notes that something is fetched that no hash pins. */
-  noteUnpinned(): void {
-    this.#onUnpinned?.();
   }
 
   /** Calls a function of the thread. @throws TvixError what it throws */

@@ -117,7 +117,6 @@ export class InputFetcher {
   }
 
   #fetch(attrs: InputAttrs): FetchedInput {
-    if (!isLocked(attrs)) this.context.fetcher.noteUnpinned();
     const fetched = fetchErrors(() => schemeOf(attrs).fetch(attrs, this.context), `the input '${formatInput(attrs)}'`);
     checkSame(attrs, fetched.attrs);
     const name = textAttr(attrs, "name") ?? DEFAULT_NAME;
