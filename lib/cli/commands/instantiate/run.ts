@@ -37,7 +37,7 @@ export async function run(args: readonly string[], asked: InstantiateFlags): Pro
         flags,
         async ({ session, attempt, warn, keep }) => {
           const { world } = session;
-          for (const subject of subjects) warn(subject);
+          for (const subject of subjects) if (typeof subject !== "string") warn(subject);
           const found = attempt((evaluator, given) => {
             const all: Instantiated[] = [];
             for (const subject of subjects) {
