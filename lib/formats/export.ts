@@ -67,10 +67,11 @@ async function readMark(reader: WireReader): Promise<boolean> {
   return mark === 1;
 }
 
-async function* readArchive(
+/** Reads an archive off a longer stream, which goes on behind it. Pieces come with the events that they complete. */
+export async function* readArchive(
   reader: WireReader,
-  options: NarReaderOptions,
-): AsyncGenerator<ExportItem, void, undefined> {
+  options: NarReaderOptions = {},
+): AsyncGenerator<ExportItem & { readonly type: "nar" }, void, undefined> {
   const events: NarEvent[] = [];
   const nar = new NarReader((event) => events.push(event), options);
   while (!nar.done) {

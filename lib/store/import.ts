@@ -107,7 +107,8 @@ async function importFast(
   return info as PathInfo;
 }
 
-interface Described {
+/** What a path info by contents is made of. */
+export interface Described {
   readonly name: string;
   readonly root: Node;
   readonly address: ContentAddress;
@@ -116,7 +117,8 @@ interface Described {
   readonly references: readonly StorePath[];
 }
 
-function describe(store: Store, { name, address, references, ...rest }: Described): PathInfo {
+/** The path info of contents whose path follows from them. */
+export function describe(store: Store, { name, address, references, ...rest }: Described): PathInfo {
   const texts = references.map((reference) => reference.absolute(store.storeDir));
   const path = contentAddressedPath({ name, address, references: texts, storeDir: store.storeDir });
   return { path, ...rest, references, ca: address, signatures: [] };
