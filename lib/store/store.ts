@@ -38,6 +38,8 @@ export interface LocalParts {
 
 /** Where paths come from whose trees are not at hand as such: an ordinary binary cache has archives. */
 export interface Substituter {
+  /** The path with a hash (20 bytes), if there is one to be had. */
+  look(hash: Uint8Array): Promise<StorePath | undefined>;
   /** Stores paths and, unless `noClosure`, all they refer to; what is there already is not fetched. */
   substitute(to: Store, paths: readonly (StorePath | string)[], options?: CopyOptions): Promise<CopySummary>;
 }

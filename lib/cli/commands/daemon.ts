@@ -10,6 +10,7 @@ export function build(): Command {
       "[::1]:8000",
     ])
     .option("--store <address>", "which store (default: $TVIX_STORE, else the user's)")
+    .option("--worker-socket <path>", "also serve the Nix daemon's protocol here: NIX_REMOTE=unix:///path")
     .option("--read-only", "refuse all that would change the store")
     .option("--max-calls <count>", "calls under way at once; others wait", count, 256)
     .option("--max-message <bytes>", "longest message taken from a client", count, 32 << 20)
@@ -27,6 +28,7 @@ Whoever can connect can write, unless --read-only: give sockets to those who may
 Examples:
   $ tvix daemon                                         the user's store, on [::1]:8000
   $ tvix daemon --listen /run/tvix.sock :8000 --store /var/lib/tvix
+  $ tvix daemon --worker-socket /run/tvix-nix.sock      with nix --store unix:///run/tvix-nix.sock …
   $ tvix daemon --listen systemd --store 's3://bucket/prefix?endpoint=http://gateway:7480'
   $ tvix store copy /var/lib/tvix grpc+http://[::1]:8000
   $ grpcurl -plaintext [::1]:8000 list

@@ -38,6 +38,8 @@ interface Asked {
   readonly digest: Uint8Array;
   readonly name: string | undefined;
   readonly from: PathClaim | undefined;
+  /** False for what a path that is there already refers to: without it that path is no worse than before. */
+  readonly isNeeded: boolean;
 }
 
 /** Brings paths from a cache to stores. */
@@ -49,6 +51,10 @@ export class CacheSubstituter implements Substituter {
   constructor(cache: BinaryCache, options: { readonly onlyNars?: boolean } = {}) {
     this.#cache = cache;
     this.#onlyNars = options.onlyNars ?? false;
+  }
+
+  async look(hash: Uint8Array): Promise<StorePath | undefined> {
+    return (await this.#cache.entry(hash))?.claim.path;
   }
 
   /**
@@ -66,43 +72,49 @@ export class CacheSubstituter implements Substituter {
     return await new Substitution(this.#cache, to, ordered, present, options).run(this.#onlyNars);
   }
 
-  /** What is to be fetched, and how many paths are there. What a path that is there refers to, is there. */
+  /** What is to be fetched, and how many paths are there. */
   async #walk(to: Store, paths: readonly (StorePath | string)[], options: CopyOptions) {
     const seen = new Set<string>();
     const wanted: Wanted[] = [];
     let present = 0;
     let level: Asked[] = paths.map((path) => {
       const { digest, name } = to.parsePath(path);
-      return { digest, name, from: undefined };
+      return { digest, name, from: undefined, isNeeded: true };
     });
     while (level.length > 0) {
-      const entries = await mapBounded(level, ASKING, async ({ digest, name, from }) => {
+      const found = await mapBounded(level, ASKING, async (asked) => {
         options.signal?.throwIfAborted();
-        const key = base32.encode(digest);
-        if (seen.has(key)) return undefined;
+        const key = base32.encode(asked.digest);
+        if (seen.has(key)) return [];
         seen.add(key);
-        if ((await to.pathInfos.get(digest)) !== undefined) return void present++;
-        const entry = await this.#cache.entry(digest, options.signal);
-        if (entry === undefined || (name !== undefined && entry.claim.path.name !== name)) {
-          throw noPath(this.#cache, name === undefined ? key : `${key}-${name}`, from);
+        const known = await to.pathInfos.get(asked.digest);
+        if (known) {
+          present++;
+          return referencesOf(known, false);
         }
-        return { ...entry, ...this.#cache.requireTrust(entry.claim, options.trustedKeys) };
+        const entry = await this.#entry(asked, options);
+        if (entry === undefined) return [];
+        wanted.push(entry);
+        return referencesOf(entry.claim, true);
       });
-      const found = entries.filter((entry) => entry !== undefined);
-      wanted.push(...found);
-      level =
-        options.noClosure === true
-          ? []
-          : found.flatMap(({ claim }) =>
-              claim.references.map((reference) => ({
-                digest: reference.digest,
-                name: reference.name,
-                from: claim,
-              })),
-            );
+      level = options.noClosure === true ? [] : found.flat();
     }
     return { wanted, present };
   }
+
+  async #entry({ digest, name, from, isNeeded }: Asked, options: CopyOptions): Promise<Wanted | undefined> {
+    const entry = await this.#cache.entry(digest, options.signal);
+    if (entry !== undefined && (name === undefined || entry.claim.path.name === name)) {
+      return { ...entry, ...this.#cache.requireTrust(entry.claim, options.trustedKeys) };
+    }
+    if (!isNeeded) return undefined;
+    const hash = base32.encode(digest);
+    throw noPath(this.#cache, name === undefined ? hash : `${hash}-${name}`, from);
+  }
+}
+
+function referencesOf(claim: PathClaim, isNeeded: boolean): Asked[] {
+  return claim.references.map(({ digest, name }) => ({ digest, name, from: claim, isNeeded }));
 }
 
 /** One closure on its way. */

@@ -1,16 +1,19 @@
 // Runs the daemon: opens the store, listens, logs, and stops when it is told to.
-import { destination, pino } from "pino";
+import { destination, type Logger, pino } from "pino";
 import { TvixError } from "../../../base/error.ts";
 import type { CallReport } from "../../../server/grpc-calls.ts";
 import { serveGrpc } from "../../../server/grpc.ts";
-import { parseListen } from "../../../server/listen.ts";
+import { listen, type Listening, parseListen } from "../../../server/listen.ts";
 import { openStore } from "../../../store/open.ts";
+import { readOnlyStore } from "../../../store/compose/read-only.ts";
+import type { Store } from "../../../store/store.ts";
 import { interruptible } from "../../signals.ts";
 
 /** The flags of `tvix daemon`. */
 export interface DaemonFlags {
   readonly listen: readonly string[];
   readonly store?: string;
+  readonly workerSocket?: string;
   readonly readOnly?: boolean;
   readonly maxCalls: number;
   readonly maxMessage: number;
@@ -39,17 +42,27 @@ export async function run(flags: DaemonFlags): Promise<void> {
         else log.error({ ...call, err: error }, "call failed");
       },
     });
-    log.info({ store: store.address, listen: server.addresses }, "serving");
+    const worker =
+      flags.workerSocket === undefined ? undefined : await serveWorker(store, flags.workerSocket, flags, log);
+    log.info({ store: store.address, listen: server.addresses, worker: flags.workerSocket }, "serving");
     const reason = await interruptible(async (signal) => {
       await new Promise((stopped) => {
         signal.addEventListener("abort", stopped, { once: true });
       });
       log.info({ grace: flags.grace }, "stopping");
-      await server.close(flags.grace * 1000);
+      await Promise.all([server.close(flags.grace * 1000), worker?.close(flags.grace * 1000)]);
       return signal.reason as Error;
     });
     log.info(reason.message);
   } finally {
     await store.close();
   }
+}
+
+/** The Nix daemon's protocol on a unix socket, for whoever may write to that. */
+async function serveWorker(store: Store, path: string, { readOnly }: DaemonFlags, log: Logger): Promise<Listening> {
+  const { workerServer } = await import("../../../server/worker.ts");
+  const onError = (err: unknown): void => log.error({ err }, "worker connection failed");
+  const served = readOnly === true ? readOnlyStore(store) : store;
+  return await listen([parseListen(`unix:${path}`)], () => workerServer(served, { onError }));
 }
