@@ -12,6 +12,7 @@ export interface WorldFlags {
   readonly restrict?: boolean;
   readonly pipeOperators?: boolean;
   readonly traceVerbose?: boolean;
+  readonly nixVersion?: string;
   readonly showTrace?: boolean;
   readonly warn: "own" | "all" | "none";
   /** False with `--no-cache`. */
@@ -36,6 +37,7 @@ export function addWorldFlags(command: Command): Command {
     .option("--restrict", "only files under the search path")
     .option("--pipe-operators", "allow |> and <|")
     .option("--trace-verbose", "show what builtins.traceVerbose says")
+    .option("--nix-version <version>", "what builtins.nixVersion says, for paths that depend on it")
     .option("--show-trace", "show how an error was reached")
     .addOption(
       new Option("--warn <which>", "show warnings about files and expressions named here, or about all, or none")

@@ -180,6 +180,7 @@ function sessionOptions(flags: WorldFlags, recorder: Recorder): SessionOptions {
       restricted: flags.restrict === true,
       traceVerbose: flags.traceVerbose === true,
       system: currentSystem(),
+      ...(flags.nixVersion === undefined ? {} : { nixVersion: bytesToLatin1(encodeUtf8(flags.nixVersion)) }),
       searchPath: [...includes, ...parseSearchPath(fromEnvironment)].map(({ prefix, path }) => ({
         prefix,
         path: absolute(path),
