@@ -5,7 +5,7 @@
 // mixed with those of another.
 
 import { BUILTIN_CONSTANTS, BUILTIN_FAMILIES, GLOBAL_NAMES } from "./builtins/index.ts";
-import type { BuiltinConstant, BuiltinTable } from "./builtins/define.ts";
+import type { Builtin, BuiltinConstant, BuiltinTable } from "./builtins/define.ts";
 import { lint } from "./compile/lint.ts";
 import { lower, UndefinedVariable } from "./compile/lower.ts";
 import type { Diagnostic } from "./diagnostic.ts";
@@ -141,7 +141,7 @@ export class Evaluator implements Runtime {
   private bindBuiltins(): { builtins: Attrs; globals: Map<string, Value> } {
     const set = new Map<Sym, Value>();
     for (const family of [...BUILTIN_FAMILIES, this.options.builtins ?? []]) {
-      for (const builtin of family) set.set(symbol(builtin.name), new PrimOp(builtin, this));
+      for (const builtin of family) set.set(symbol(builtin.name), new PrimOp(this.counting(builtin), this));
     }
     for (const constant of [...BUILTIN_CONSTANTS, ...(this.options.constants ?? [])]) {
       const value = constant.value(this);
@@ -162,6 +162,19 @@ export class Evaluator implements Runtime {
       else globals.set(`__${name}`, value);
     }
     return { builtins, globals };
+  }
+
+  /** The function itself, or one that also counts its calls when the observer wants that. */
+  private counting(builtin: Builtin): Builtin {
+    const counts = this.observer?.counts;
+    if (counts === undefined) return builtin;
+    return {
+      ...builtin,
+      run: (rt, a, b, c) => {
+        counts.builtinCalls++;
+        return builtin.run(rt, a, b, c);
+      },
+    };
   }
 
   /** Evaluates a source to weak head normal form. */

@@ -31,7 +31,7 @@ export { type Backend, CLOSURE_BACKEND, Evaluator, type EvaluatorOptions, type S
 export type { EvalIO, FileType } from "./io.ts";
 export { memoryIO, type MemoryFile, type MemoryFiles } from "./io/memory.ts";
 export { type IoOperation, type IoRecord, recordingIO } from "./io/recording.ts";
-export { type EvalStats, type Observer, statsObserver } from "./observer.ts";
+export { type Counts, type EvalStats, type Observer, statsObserver } from "./observer.ts";
 export { printIr } from "./ir/print.ts";
 export { INSTRUCTIONS } from "./ir/table.ts";
 export type { Program } from "./ir/program.ts";

@@ -78,7 +78,20 @@ describe("tvix eval", () => {
   });
 
   test("what it did can be seen", () => {
-    expect(JSON.parse(evaluate("--stats", "-E", "1").stderr)).toMatchObject({ units: 1 });
+    const counted = "let f = x: { a = [ x 1 ]; b = x + 1; }; in map (n: (f n // { b = n; }).b ++ [ ]) [ [ 1 ] [ 2 ] ]";
+    const stats = JSON.parse(evaluate("--stats", "--strict", "-E", counted).stderr);
+    expect(stats).toMatchObject({
+      units: 1,
+      calls: 4,
+      builtinCalls: 1,
+      updates: 2,
+      concats: 2,
+      lookups: 2,
+      imports: 0,
+    });
+    expect(stats).toMatchObject({ sets: 4, setElements: 6 });
+    expect(stats.time.cpu).toBeGreaterThan(0);
+    expect(stats.memory.heapBytes).toBeGreaterThan(0);
     expect(evaluate("--trace-io", "--arg", "b", "1", "-A", "x").stderr).toContain(`readFile ${scratch}/default.nix`);
     const profile = join(scratch, "profile.cpuprofile");
     const fib = "let f = n: if n < 2 then n else f (n - 1) + f (n - 2); in f 20";

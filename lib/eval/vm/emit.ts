@@ -13,6 +13,7 @@
 // what stands in line n. That is how a JavaScript stack trace becomes a Nix trace at no cost while all goes well.
 
 import { AssertionError } from "../../base/error.ts";
+import type { Counts } from "../observer.ts";
 import type { BinaryNode, Constant, Fn, FormalSlot, Node, PathConstant, Place } from "../ir/program.ts";
 
 /** One lambda of the source. */
@@ -50,9 +51,9 @@ export interface Emitted {
   readonly tables: EmittedTables;
 }
 
-/** Writes a program as JavaScript. Throws a RangeError for expressions nested too deeply. */
-export function emitProgram(root: Fn): Emitted {
-  return new Emitter().program(root);
+/** Writes a program as JavaScript, which counts what it does if asked. Throws a RangeError for too deep expressions. */
+export function emitProgram(root: Fn, counting = false): Emitted {
+  return new Emitter(counting).program(root);
 }
 
 const MAX = "9007199254740991";
@@ -110,6 +111,17 @@ class Emitter {
   private readonly globals = new Table<string>();
   private readonly constants = new Table<number | PathConstant>();
   private readonly ids = new Map<Fn, number>();
+  private readonly counting: boolean;
+
+  constructor(counting: boolean) {
+    this.counting = counting;
+  }
+
+  /** An expression that also adds to a count, in code that counts. */
+  private counted(node: Node, text: string): string {
+    const steps = this.counting ? countsOf(node).map(([count, n]) => `C.${count}+=${n},`) : [];
+    return steps.length === 0 ? text : `(${steps.join("")}${text})`;
+  }
 
   program(root: Fn): Emitted {
     const main = this.thunk(root, null);
@@ -122,7 +134,7 @@ class Emitter {
     for (const [letter, count] of tables) {
       for (let i = 0; i < count; i++) vars.push(`${letter}${i}=L.${letter}[${i}]`);
     }
-    const head = `(function(R,L){"use strict";var {${OPERATIONS.join(",")}}=R,rt=L.rt,I=L.i,P=L.p,K=L.k${vars.map((v) => `,${v}`).join("")};`;
+    const head = `(function(R,L){"use strict";var {${OPERATIONS.join(",")}}=R,rt=L.rt,C=L.c,I=L.i,P=L.p,K=L.k${vars.map((v) => `,${v}`).join("")};`;
     const marked = `${head}\n${this.functions.join("\n")}\nreturn ${main};})`;
     const { text, lines } = resolveMarks(marked);
     return {
@@ -167,7 +179,8 @@ class Emitter {
     const params = fn.arity === 2 ? 2 : 1;
     const level = openLevel(fn, outer, params);
     const info = this.info(fn.name, fn.param, fn.formals ?? null, fn.ellipsis, fn.immediate, fn.at);
-    const prologue = fn.formals === undefined ? "" : this.pattern(fn, fn.formals, level, info);
+    const count = this.counting ? "C.calls++;" : "";
+    const prologue = count + (fn.formals === undefined ? "" : this.pattern(fn, fn.formals, level, info));
     const body = prologue + this.tail(fn.body, level);
     const env = envOf(outer);
     if (fn.arity === 2) {
@@ -270,7 +283,7 @@ class Emitter {
       case "local":
         return this.read(node.place, level);
       case "thunk":
-        return `new Thunk(${this.thunk(node.fn, level)},${envOf(level)})`;
+        return this.counted(node, `new Thunk(${this.thunk(node.fn, level)},${envOf(level)})`);
       case "global":
         return `g${this.globals.index(node.name, node.name)}`;
       case "eager":
@@ -283,7 +296,7 @@ class Emitter {
   /** An expression in weak head normal form. */
   private strict(node: Node, level: Level): string {
     if (++level.depth > DEPTH_LIMIT) throw new RangeError("an expression is nested too deeply for a script");
-    const text = this.strictText(node, level);
+    const text = this.counted(node, this.strictText(node, level));
     level.depth--;
     return text;
   }
@@ -692,6 +705,35 @@ export const OPERATIONS: readonly string[] = [
   "checkUnexpected",
   "assertionFailed",
 ];
+
+/** What an instruction adds to the counts. */
+function countsOf(node: Node): (readonly [count: keyof Counts, n: number])[] {
+  switch (node.op) {
+    case "thunk":
+      return [["thunks", 1]];
+    case "select":
+    case "has":
+      return [["lookups", node.path.length]];
+    case "with":
+      return [["lookups", 1]];
+    case "list":
+      return [
+        ["lists", 1],
+        ["listElements", node.items.length],
+      ];
+    case "concat":
+      return [["concats", 1]];
+    case "attrs":
+      return [
+        ["sets", 1],
+        ["setElements", node.names.length + node.dynamics.length],
+      ];
+    case "update":
+      return [["updates", 1]];
+    default:
+      return [];
+  }
+}
 
 function mark(at: number): string {
   return at < 0 ? "" : `${MARK}${at}${MARK_END}`;

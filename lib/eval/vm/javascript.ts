@@ -1,5 +1,6 @@
 // The JavaScript back end, second half: binds emitted text to an evaluator and runs it.
 
+import type { Counts } from "../observer.ts";
 import { type AttrPosition, Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
 import { type FormalInfo, Lambda, type LambdaInfo } from "../value/function.ts";
 import { NixFloat } from "../value/number.ts";
@@ -20,6 +21,7 @@ type DynamicPositions = (taken: readonly number[]) => Positions;
 /** What `L` is in emitted text. */
 interface Linked {
   readonly rt: Unit["rt"];
+  readonly c: Counts | undefined;
   readonly ambient: Attrs;
   readonly y: readonly Sym[];
   readonly h: readonly Shape[];
@@ -116,6 +118,7 @@ function link(tables: EmittedTables, unit: Unit): Linked {
   const h = tables.shapes.map((shape) => internShape(shape.map((name) => y[name] as Sym)));
   return {
     rt: unit.rt,
+    c: unit.rt.observer?.counts,
     ambient: unit.ambient,
     y,
     h,

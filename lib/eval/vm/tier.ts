@@ -3,6 +3,7 @@
 // - A file with a cached unit runs as JavaScript: its functions come compiled out of V8's code cache.
 // - Otherwise a small source runs as JavaScript at once, and its entry is written afterwards, when V8 knows which
 //   functions ran; a large one runs as closures, which start sooner, and its JavaScript is written for the next time.
+// - Code that counts is always JavaScript, and kept out of the cache.
 // - Where code generation is forbidden or fails (text nested too deeply for V8's parser), closures do all the work.
 
 import { cacheRealm, decodeUnit, encodeUnit, type StoredUnit, type UnitStorage, unitKey } from "../cache.ts";
@@ -71,7 +72,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
     let script: HostScript;
     let wrapper: unknown;
     try {
-      emitted = emitProgram(program.root);
+      emitted = emitProgram(program.root, unit.rt.observer?.counts !== undefined);
       script = host.compile(emitted.text, file, undefined);
       wrapper = script.run();
     } catch (error) {
@@ -85,6 +86,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
   return {
     load: (unit, program, purpose) => {
       const { text } = unit.source;
+      if (unit.rt.observer?.counts !== undefined) return runEmitted(unit, undefined, program());
       if (purpose === "expression" || storage === undefined) {
         if (text.length <= limit) return runEmitted(unit, undefined, program());
         return compileClosures(program().root, unit, false);

@@ -47,7 +47,7 @@ export function addWorldFlags(command: Command): Command {
     .option("--no-cache", "neither read nor write compiled code; nor replay")
     .option("--no-replay", "evaluate even if nothing has changed since the last time")
     .option("--store <address>", "which store")
-    .option("--stats", "print counts to standard error when done, as JSON")
+    .option("--stats", "print what was done and what it cost to standard error, as JSON; code that counts runs slower")
     .option("--trace-io", "print each question to files and environment, with its answer, to standard error")
     .option("--profile <file>", "write a CPU profile by Nix function, which speedscope opens");
 }

@@ -10,7 +10,6 @@ import { fileSystemIO } from "../../../eval/io/files.ts";
 import type { EvalIO } from "../../../eval/io.ts";
 import { type IoRecord, recordingIO } from "../../../eval/io/recording.ts";
 import { isDeepThread, nodeBackend, runDeep, startProfile } from "../../../eval/node.ts";
-import { statsObserver } from "../../../eval/observer.ts";
 import { Source } from "../../../eval/source.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { canonicalPath } from "../../../eval/vm/path-text.ts";
@@ -26,6 +25,7 @@ import { note, saidSoFar, STDIN } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
 import { Recorder, type ReplayOutcome } from "./recorder.ts";
 import { diagnosticText } from "./report.ts";
+import { startStatistics } from "./stats.ts";
 
 /** One thing to evaluate: text from somewhere, or a file by its path. */
 export type Subject = { readonly source: Source } | { readonly path: string };
@@ -59,7 +59,7 @@ export async function withWorld(
   work: (world: OpenWorld) => Promise<void>,
   store?: Store,
 ): Promise<void> {
-  const stats = flags.stats ? statsObserver() : undefined;
+  const statistics = flags.stats ? startStatistics() : undefined;
   const profiling = flags.profile === undefined ? undefined : startProfile();
   // Warnings come of reading sources, which compiled units spare.
   const cached = flags.cache && flags.warn !== "all";
@@ -79,7 +79,7 @@ export async function withWorld(
       ...sessionOptions(flags, recorder),
       fetcher,
       backend,
-      ...(stats === undefined ? {} : { observer: stats.observer }),
+      ...(statistics === undefined ? {} : { observer: statistics.observer }),
       ...(reader === undefined ? {} : { reader: recorder.watch(reader) }),
       writable: store !== undefined,
     });
@@ -113,7 +113,7 @@ export async function withWorld(
     await own?.close();
     await fetcher.close();
     if (profiling !== undefined) writeFileSync(flags.profile as string, profiling.stop());
-    if (stats !== undefined) process.stderr.write(`${JSON.stringify(stats.stats())}\n`);
+    if (statistics !== undefined) process.stderr.write(await statistics.finish());
   }
   backend.flush();
 }
