@@ -12,12 +12,12 @@ export interface Statistics {
 
 /** Starts counting and measuring. */
 export function startStatistics(): Statistics {
-  const { observer, stats } = statsObserver();
+  const counted = statsObserver();
   const collections = new PerformanceObserver(() => {});
   collections.observe({ entryTypes: ["gc"] });
   const before = process.cpuUsage();
   return {
-    observer,
+    observer: counted.observer,
     finish: async () => {
       // Collections are reported when the event loop turns.
       await setImmediate();
@@ -34,7 +34,7 @@ export function startStatistics(): Statistics {
         peakBytes: process.resourceUsage().maxRSS * 1024,
         collections: pauses.length,
       };
-      return `${JSON.stringify({ time, memory, ...stats() })}\n`;
+      return `${JSON.stringify({ time, memory, ...counted.stats() })}\n`;
     },
   };
 }
