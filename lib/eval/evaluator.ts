@@ -23,7 +23,7 @@ import { type Sym, symbol, symbolName } from "./value/symbol.ts";
 import { force, Thunk } from "./value/thunk.ts";
 import type { Value, Whnf } from "./value/value.ts";
 import { compileClosures } from "./vm/closures.ts";
-import { canonicalPath } from "./vm/path-text.ts";
+import { canonicalPath } from "./text/path.ts";
 import type { EvalSettings, Runtime, SearchPathEntry } from "./vm/runtime.ts";
 import { Unit } from "./vm/unit.ts";
 

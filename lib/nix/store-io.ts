@@ -6,7 +6,7 @@
 // it looked through for a symlink into the store.
 import { EvalError } from "../eval/error.ts";
 import type { EvalIO } from "../eval/io.ts";
-import { canonicalPath } from "../eval/vm/path-text.ts";
+import { canonicalPath } from "../eval/text/path.ts";
 import type { TreeEntry } from "./store-tree.ts";
 
 const SYMLINK_LIMIT = 40;

@@ -4,7 +4,7 @@ import { EvalError } from "../eval/error.ts";
 import type { StoreAccess } from "../eval/evaluator.ts";
 import type { EvalIO } from "../eval/io.ts";
 import { ContextString, parseContextElement, type StringContext } from "../eval/value/string.ts";
-import { baseName } from "../eval/vm/path-text.ts";
+import { baseName } from "../eval/text/path.ts";
 import { parseDerivation } from "../derivation/parse.ts";
 import { type Derivation, referencesOf } from "../derivation/model.ts";
 import { latin1ToBytes } from "../base/text.ts";

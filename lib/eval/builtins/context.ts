@@ -17,7 +17,7 @@ import { force } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
 import { coerceToString, WEAK_COPY } from "../vm/coerce.ts";
 import { forceAttrs, forceBool, forceList, forcePlainString, forceString } from "../vm/demand.ts";
-import { quoteString } from "../vm/quote.ts";
+import { quoteString } from "../text/quote.ts";
 import type { Runtime } from "../vm/runtime.ts";
 import { type Builtin, define } from "./define.ts";
 

@@ -14,7 +14,7 @@ import {
 import { force } from "../value/thunk.ts";
 import type { Value } from "../value/value.ts";
 import { forceFloat, forceInt, forceNumber } from "../vm/demand.ts";
-import { formatFloat } from "../vm/float-text.ts";
+import { formatFloat } from "../text/float.ts";
 import type { Runtime } from "../vm/runtime.ts";
 import { type Builtin, type BuiltinTable, define } from "./define.ts";
 

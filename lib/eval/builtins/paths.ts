@@ -10,7 +10,7 @@ import { force, Thunk } from "../value/thunk.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { coerceToPath, coerceToString, WEAK_TEXT } from "../vm/coerce.ts";
 import { demandAttr, forceAttrs, forceList, forcePlainString } from "../vm/demand.ts";
-import { baseName, directoryName } from "../vm/path-text.ts";
+import { baseName, directoryName } from "../text/path.ts";
 import type { Runtime, SearchPathEntry } from "../vm/runtime.ts";
 import { type Builtin, type BuiltinConstant, define } from "./define.ts";
 import { hashHex } from "./hash.ts";

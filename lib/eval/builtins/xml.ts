@@ -9,7 +9,7 @@ import { force, peek, Thunk } from "../value/thunk.ts";
 import { isFunction, isInt, isList, isString, NixPath, type Value } from "../value/value.ts";
 import { textOf } from "../vm/demand.ts";
 import { isDerivation } from "../vm/equal.ts";
-import { formatFloat } from "../vm/float-text.ts";
+import { formatFloat } from "../text/float.ts";
 import { type BuiltinTable, define } from "./define.ts";
 
 const DRV_PATH = symbol("drvPath");

@@ -3,7 +3,7 @@
 import { EvalError } from "../error.ts";
 import type { EvalIO, FileType } from "../io.ts";
 import { textToByteString } from "../source.ts";
-import { canonicalPath } from "../vm/path-text.ts";
+import { canonicalPath } from "../text/path.ts";
 
 /** A file: its text, its bytes as a byte string under `bytes`, or the target of a symlink. */
 export type MemoryFile =

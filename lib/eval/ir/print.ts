@@ -1,6 +1,6 @@
 // Printing the intermediate form, for people: one instruction per line, operands indented below.
 
-import { quoteString } from "../vm/quote.ts";
+import { quoteString } from "../text/quote.ts";
 import type { Constant, Fn, Node, Place, Program } from "./program.ts";
 import { INSTRUCTIONS, type OperandKind } from "./table.ts";
 

@@ -4,7 +4,7 @@
 
 import { type Diagnostic, DiagnosticError, type Label, locate } from "../diagnostic.ts";
 import { byteStringToText, type Source } from "../source.ts";
-import { quoteName } from "../vm/quote.ts";
+import { quoteName } from "../text/quote.ts";
 import { type AttrName, type Binding, type Expr, Kind } from "./ast.ts";
 import type { Lexer } from "./lexer.ts";
 import { Token, TOKEN_NAMES } from "./token.ts";

@@ -4,9 +4,9 @@
 // Output is appended piece by piece; the sides on which trees get long (the left of operators, the right of functions,
 // lets, ifs) are walked in loops, real nesting by recursion.
 
-import { formatFloat } from "../vm/float-text.ts";
-import { canonicalPath } from "../vm/path-text.ts";
-import { quoteName, quoteString } from "../vm/quote.ts";
+import { formatFloat } from "../text/float.ts";
+import { canonicalPath } from "../text/path.ts";
+import { quoteName, quoteString } from "../text/quote.ts";
 import {
   type ApplyExpr,
   type AttrName,

@@ -10,8 +10,8 @@ import { isInt, isList, NixPath, type Value, type Whnf } from "../value/value.ts
 import { call1 } from "./call.ts";
 import { describeType } from "../value/value.ts";
 import { showShort } from "./describe.ts";
-import { formatFixed } from "./float-text.ts";
-import { canonicalPath } from "./path-text.ts";
+import { formatFixed } from "../text/float.ts";
+import { canonicalPath } from "../text/path.ts";
 import type { Runtime } from "./runtime.ts";
 
 const TO_STRING = symbol("__toString");

@@ -7,8 +7,8 @@ import { NixFloat } from "../value/number.ts";
 import { ContextString } from "../value/string.ts";
 import { symbolName } from "../value/symbol.ts";
 import { peek, Thunk } from "../value/thunk.ts";
-import { formatFloat } from "./float-text.ts";
-import { quoteName, quoteString } from "./quote.ts";
+import { formatFloat } from "../text/float.ts";
+import { quoteName, quoteString } from "../text/quote.ts";
 
 const STRING_LIMIT = 200;
 const ITEM_LIMIT = 10;

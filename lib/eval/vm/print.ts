@@ -7,8 +7,8 @@ import { ContextString } from "../value/string.ts";
 import { symbolName } from "../value/symbol.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import { isInt, isList, NixPath, type Value } from "../value/value.ts";
-import { formatFloat } from "./float-text.ts";
-import { quoteName, quoteString } from "./quote.ts";
+import { formatFloat } from "../text/float.ts";
+import { quoteName, quoteString } from "../text/quote.ts";
 
 // Texts here are byte strings like all others, so the quotation marks are their UTF-8 bytes.
 const REPEATED = "\xc2\xabrepeated\xc2\xbb";

@@ -9,7 +9,7 @@ import type { FormalInfo, LambdaInfo } from "../value/function.ts";
 import { NixFloat } from "../value/number.ts";
 import { symbol } from "../value/symbol.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
-import { canonicalPath } from "./path-text.ts";
+import { canonicalPath } from "../text/path.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** What the code of a unit refers to. */

@@ -10,7 +10,7 @@ import { force } from "../../eval/value/thunk.ts";
 import { describeType, isString, NixPath, type Value, type Whnf } from "../../eval/value/value.ts";
 import { coerceToString, WEAK_TEXT } from "../../eval/vm/coerce.ts";
 import { forcePlainString } from "../../eval/vm/demand.ts";
-import { baseName } from "../../eval/vm/path-text.ts";
+import { baseName } from "../../eval/text/path.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
 import { formatPrefixedHash, type NixHash, nixHash, parseHash, zeroHash } from "../../formats/hash.ts";
 import { checkStoreName } from "../../formats/store-path.ts";

@@ -10,7 +10,7 @@ import type { Value, Whnf } from "../../eval/value/value.ts";
 import { call2 } from "../../eval/vm/call.ts";
 import { coerceToPath } from "../../eval/vm/coerce.ts";
 import { forceAttrs, forceBool, forceFunction, forcePlainString, forceString, textOf } from "../../eval/vm/demand.ts";
-import { baseName } from "../../eval/vm/path-text.ts";
+import { baseName } from "../../eval/text/path.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
 import { formatHash, type NixHash, nixHash, parseHash } from "../../formats/hash.ts";
 import { contentAddressedPath, StorePath, textPath } from "../../formats/store-path.ts";

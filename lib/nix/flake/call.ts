@@ -6,7 +6,7 @@ import { force, Thunk } from "../../eval/value/thunk.ts";
 import { describeType, isFunction, type Value } from "../../eval/value/value.ts";
 import { call1 } from "../../eval/vm/call.ts";
 import { demandAttr, forceAttrs } from "../../eval/vm/demand.ts";
-import { canonicalPath } from "../../eval/vm/path-text.ts";
+import { canonicalPath } from "../../eval/text/path.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
 import { demandText } from "../fetch/input.ts";
 import { type InputFetcher, isRelative } from "../fetch/inputs.ts";

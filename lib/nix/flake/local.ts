@@ -1,6 +1,6 @@
 // Flake references as people write them on a command line: relative paths, and directories inside of a flake.
 import type { EvalIO } from "../../eval/io.ts";
-import { canonicalPath } from "../../eval/vm/path-text.ts";
+import { canonicalPath } from "../../eval/text/path.ts";
 import { inputError } from "../fetch/input.ts";
 import { percentEncode } from "../fetch/url.ts";
 import { type FlakeRef, parseFlakeRefWithFragment } from "./reference.ts";

@@ -4,7 +4,7 @@
 // is fetched. Any other input is fetched and its own flake.nix (and lock file) read, and so on. Nothing is written: the
 // graph holds for this evaluation.
 import type { Runtime } from "../../eval/vm/runtime.ts";
-import { canonicalPath } from "../../eval/vm/path-text.ts";
+import { canonicalPath } from "../../eval/text/path.ts";
 import { demandText, type FetchedInput, withAttrs } from "../fetch/input.ts";
 import { type InputFetcher, isLocked, isRelative } from "../fetch/inputs.ts";
 import { flakeError, type FlakeInput, type FlakeFile, type InputPath, readFlakeFile } from "./flake-file.ts";

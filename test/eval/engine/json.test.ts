@@ -6,7 +6,7 @@ import { type JsonBuilder, parseJson } from "../../../lib/eval/engine/json-parse
 import { jsonFloat, JsonOutput } from "../../../lib/eval/engine/json-write.ts";
 import { utf8Fault } from "../../../lib/eval/engine/utf8.ts";
 import { EvalError } from "../../../lib/eval/error.ts";
-import { formatFixed } from "../../../lib/eval/vm/float-text.ts";
+import { formatFixed } from "../../../lib/eval/text/float.ts";
 
 /** Builds what JSON.parse builds; strings stay one char per byte. */
 const PLAIN: JsonBuilder<unknown, readonly string[]> = {

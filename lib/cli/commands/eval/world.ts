@@ -12,7 +12,7 @@ import { type IoRecord, recordingIO } from "../../../eval/io/recording.ts";
 import { isDeepThread, nodeBackend, runDeep, startProfile } from "../../../eval/node.ts";
 import { Source } from "../../../eval/source.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
-import { canonicalPath } from "../../../eval/vm/path-text.ts";
+import { canonicalPath } from "../../../eval/text/path.ts";
 import { Fetcher } from "../../../nix/fetch/fetcher.ts";
 import { parseSearchPath, parseSearchPathEntry } from "../../../nix/search-path.ts";
 import { openSession, type Session, type SessionOptions } from "../../../nix/session.ts";

@@ -12,7 +12,7 @@ import {
   type Scheme,
   withAttrs,
 } from "../input.ts";
-import { canonicalPath } from "../../../eval/vm/path-text.ts";
+import { canonicalPath } from "../../../eval/text/path.ts";
 import { latin1ToBytes } from "../../../base/text.ts";
 import { percentDecode, percentEncode, type Url } from "../url.ts";
 
