@@ -7,6 +7,8 @@
 //   dir:/path            objects as files in a directory, in the layout of object stores
 //   s3://bucket/prefix   objects in a bucket, with ?endpoint=URL elsewhere than at AWS (castore/object/s3.ts)
 //   grpc+http://host     a daemon: also grpc+https:, grpc+unix: (castore/grpc/address.ts)
+//   compose:/file.toml   stores made of others (compose/file.ts); #NAME behind it opens another than "root"
+//   cache:?near=A&far=B  what is read from B is kept in A; several far= are asked in turn
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,6 +24,8 @@ export type StoreAddress =
   | { readonly kind: "cache"; readonly cache: CacheAddress }
   | { readonly kind: "s3"; readonly s3: S3Address }
   | { readonly kind: "grpc"; readonly grpc: GrpcAddress }
+  | { readonly kind: "compose"; readonly file: string; readonly name: string }
+  | { readonly kind: "cached"; readonly near: string; readonly far: readonly string[] }
   | { readonly kind: "memory" };
 
 /** The forms that {@link parseAddress} knows, for people. */
@@ -29,6 +33,8 @@ export const KNOWN_ADDRESSES: readonly string[] = [
   "a path: a local store in that directory (also file:///path, local:/path)",
   "memory: a store that ends with the process",
   "nix+https://host: a Nix binary cache, read only (also nix+http:, nix+file:)",
+  "compose:/file.toml stores made of others, as the file says",
+  "cache:?near=ADDRESS&far=ADDRESS what is read from far is kept near",
   "dir:/path objects as files in a directory, laid out as in object stores",
   "s3://bucket/prefix objects in a bucket; ?endpoint=URL for gateways, ?region=NAME",
   "grpc+http://host:port a daemon (also grpc+https:, grpc+unix:///path); several of one store: grpc+http://a,b",
@@ -66,11 +72,27 @@ export function parseAddress(given?: string, environment: NodeJS.ProcessEnv = pr
       return { kind: "cache", cache: parseCacheAddress(text) };
     case "s3":
       return { kind: "s3", s3: parseS3Address(text) };
+    case "compose": {
+      const [, file = "", name = "root"] = /^([^#]*)(?:#(.+))?$/.exec(rest) ?? [];
+      return { kind: "compose", file: plainPath(text, file), name };
+    }
+    case "cache":
+      return { kind: "cached", ...nearAndFar(text, rest) };
     case "dir":
       return { kind: "object", directory: plainPath(text, rest) };
     default:
       throw addressError(text, `the scheme "${scheme}:" is not known`);
   }
+}
+
+function nearAndFar(text: string, rest: string): { near: string; far: string[] } {
+  const query = new URLSearchParams(rest.replace(/^(\/\/)?\?/, ""));
+  const [near, ...others] = query.getAll("near");
+  const far = query.getAll("far");
+  if (near === undefined || others.length > 0 || far.length === 0 || [...query.keys()].length !== 1 + far.length) {
+    throw addressError(text, "it has one near= and at least one far=, each with an address");
+  }
+  return { near, far };
 }
 
 function expand(path: string): string {

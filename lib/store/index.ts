@@ -1,8 +1,14 @@
 // What `tvix/store` exports.
 export { defaultStoreDirectory, KNOWN_ADDRESSES, parseAddress, type StoreAddress } from "./address.ts";
+export { addStream, type AddOptions } from "./add.ts";
+export { cachedStore, type CachedOptions } from "./compose/cached.ts";
+export { Composition } from "./compose/file.ts";
+export { readOnlyStore } from "./compose/read-only.ts";
+export { verifiedStore } from "./compose/verified.ts";
 export { closureOf } from "./closure.ts";
 export { copyClosure, type CopyOptions, type CopySummary, copyTree } from "./copy.ts";
 export { type Difference, diffPaths, diffTrees } from "./diff.ts";
+export { examineStore, type Finding } from "./doctor.ts";
 export { collectGarbage, type GarbageOptions, type GarbageSummary } from "./gc.ts";
 export { importBytes, type ImportBytesOptions, type ImportOptions, importPath, readText } from "./import.ts";
 export { MemoryNarIndex, MemoryPathInfoService } from "./memory.ts";

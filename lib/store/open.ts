@@ -39,6 +39,14 @@ export async function openStore(address?: string, options: OpenOptions = {}): Pr
     });
   }
   if (parsed.kind === "cache") return await openCacheStore(parsed.cache, storeDir);
+  if (parsed.kind === "compose") {
+    const { Composition } = await import("./compose/file.ts");
+    return await (await Composition.read(parsed.file)).open(parsed.name, openStore, options);
+  }
+  if (parsed.kind === "cached") {
+    const { openCached } = await import("./compose/cached.ts");
+    return await openCached(parsed, openStore, options);
+  }
   if (parsed.kind === "grpc") {
     const { openGrpcStore } = await import("./grpc.ts");
     return await openGrpcStore(parsed.grpc, storeDir);

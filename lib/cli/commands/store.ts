@@ -144,6 +144,11 @@ function addKeeping(store: Command): void {
     .option("--keep-derivations", "keep the derivations that made live paths")
     .option("--json", "the summary as JSON")
     .action(async (flags: GarbageFlags) => (await import("./store/gc.ts")).run(flags));
+  store
+    .command("doctor")
+    .description("check that a store, or every store of a composition, can be reached, read and written")
+    .option("--json", "one JSON object per check")
+    .action(async (flags: StoreOptions) => (await import("./store/doctor.ts")).run(flags));
   const roots = store.command("roots").description("names that keep paths from collection");
   roots
     .command("add")

@@ -9,6 +9,7 @@ import { type Digest, digestKey } from "../../castore/digest.ts";
 import type { Directory } from "../../castore/directory.ts";
 import type { DirectoryService } from "../../castore/directory/service.ts";
 import { copyClosure } from "../copy.ts";
+import type { OpenOptions } from "../open.ts";
 import type { PathInfo } from "../path-info.ts";
 import type { NarIndex, PathInfoService } from "../service.ts";
 import { Store } from "../store.ts";
@@ -48,6 +49,22 @@ export function cachedStore(near: Store, far: readonly Store[], options: CachedO
       for (const store of [...far, near]) await store.close();
     },
   });
+}
+
+/** Opens a near store and far ones by their addresses, the far ones for reading. */
+export async function openCached(
+  { near, far }: { readonly near: string; readonly far: readonly string[] },
+  open: (address: string, options: OpenOptions) => Promise<Store>,
+  options: OpenOptions,
+): Promise<Store> {
+  const opened: Store[] = [];
+  try {
+    for (const address of far) opened.push(await open(address, { ...options, readOnly: true }));
+    return cachedStore(await open(near, options), opened);
+  } catch (error) {
+    for (const store of opened) await store.close();
+    throw error;
+  }
 }
 
 /** A map that forgets what was put first. */
