@@ -15,6 +15,7 @@ const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly Ben
   castore: () => import("./castore.ts"),
   eval: () => import("./eval.ts"),
   nixpkgs: () => import("./nixpkgs.ts"),
+  grpc: () => import("./grpc.ts"),
 };
 
 interface Outcome {

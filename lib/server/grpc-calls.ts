@@ -1,7 +1,7 @@
 // What happens around every gRPC call: a place among those under way, a span, a report, errors turned into statuses.
-import { Code, ConnectError, type Interceptor, type StreamResponse, type UnaryResponse } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { TvixError } from "../base/error.ts";
-import { Limit } from "../base/limit.ts";
+import type { Limit } from "../base/limit.ts";
 import { openSpan } from "../base/trace.ts";
 
 /** What became of a call. */
@@ -16,50 +16,76 @@ export interface CallReport {
   readonly error?: unknown;
 }
 
+/** A call under way. */
+export interface Call {
+  /** Waits for a place and runs `work` inside the call's span. */
+  readonly run: <T>(signal: AbortSignal, work: () => Promise<T>) => Promise<T>;
+  /** Runs more of the call inside its span. */
+  readonly within: <T>(work: () => T) => T;
+  /** Ends the call, with the status that it failed with if it did. */
+  readonly end: (failure?: ConnectError) => void;
+}
+
 /** Statuses that tell of the server's trouble rather than the client's. */
 const OURS: ReadonlySet<Code> = new Set([Code.Unknown, Code.Internal, Code.DataLoss, Code.Unavailable]);
 
-/** Wraps all calls; at most as many run at once as `limit` lets in. */
-export function callInterceptor(limit: Limit, onCall: (report: CallReport) => void): Interceptor {
-  return (next) => async (request) => {
-    const method = `${request.service.typeName}/${request.method.name}`;
+/** All calls of a server; at most as many run at once as `limit` lets in. */
+export class Calls {
+  readonly #limit: Limit;
+  readonly #onCall: (report: CallReport) => void;
+
+  constructor(limit: Limit, onCall: (report: CallReport) => void) {
+    this.#limit = limit;
+    this.#onCall = onCall;
+  }
+
+  /** Begins a call; `headers` may name the span of the client. */
+  begin(method: string, headers: Headers): Call {
     const started = performance.now();
-    const span = openSpan(method, { "rpc.system": "grpc", "rpc.method": method }, request.header);
+    const span = openSpan(method, { "rpc.system": "grpc", "rpc.method": method }, headers);
     let leave = (): void => {};
-    const end = (error?: unknown): void => {
-      leave();
-      span.end(error);
-      const status = error === undefined ? "ok" : Code[(error as ConnectError).code].toLowerCase();
-      const ours = error !== undefined && OURS.has((error as ConnectError).code);
-      const milliseconds = Math.round(performance.now() - started);
-      onCall({ method, status, milliseconds, ...(ours ? { error: (error as Error).cause ?? error } : {}) });
+    return {
+      run: async (signal, work) => {
+        leave = await this.#limit.enter(signal);
+        return await span.within(work);
+      },
+      within: span.within,
+      end: (failure) => {
+        leave();
+        span.end(failure);
+        const status = failure === undefined ? "ok" : Code[failure.code].toLowerCase();
+        const ours = failure !== undefined && OURS.has(failure.code);
+        const milliseconds = Math.round(performance.now() - started);
+        this.#onCall({ method, status, milliseconds, ...(ours ? { error: failure.cause ?? failure } : {}) });
+      },
     };
-    let response: UnaryResponse | StreamResponse;
-    try {
-      leave = await limit.enter(request.signal);
-      response = await span.within(() => next(request));
-    } catch (error) {
-      const status = statusOf(error);
-      end(status);
-      throw status;
-    }
-    if (!response.stream) end();
-    else response = { ...response, message: ended(response.message, span.within, end) };
-    return response;
-  };
+  }
+
+  /** The same around the calls that connect handles. */
+  interceptor(): Interceptor {
+    return (next) => async (request) => {
+      const call = this.begin(`${request.service.typeName}/${request.method.name}`, request.header);
+      try {
+        const response = await call.run(request.signal, () => next(request));
+        if (response.stream) return { ...response, message: ended(response.message, call) };
+        call.end();
+        return response;
+      } catch (error) {
+        const status = statusOf(error);
+        call.end(status);
+        throw status;
+      }
+    };
+  }
 }
 
-/** The messages of an answer, with something done when they end, however they end. */
-async function* ended<T>(
-  messages: AsyncIterable<T>,
-  within: <R>(work: () => R) => R,
-  end: (error?: unknown) => void,
-): AsyncGenerator<T> {
+/** The messages of an answer; the call ends when they end, however they end. */
+async function* ended<T>(messages: AsyncIterable<T>, call: Call): AsyncGenerator<T> {
   const iterator = messages[Symbol.asyncIterator]();
-  let failure: unknown = new ConnectError("the client went away", Code.Canceled);
+  let failure: ConnectError | undefined = new ConnectError("the client went away", Code.Canceled);
   try {
     for (;;) {
-      const { done, value } = await within(() => iterator.next());
+      const { done, value } = await call.within(() => iterator.next());
       if (done === true) break;
       yield value;
     }
@@ -69,13 +95,13 @@ async function* ended<T>(
     throw failure;
   } finally {
     if (failure !== undefined) await iterator.return?.();
-    end(failure);
+    call.end(failure);
   }
 }
 
 /** Our codes that have a status of their own; all others are INTERNAL. */
 const STATUSES: readonly (readonly [RegExp, Code])[] = [
-  [/^ERR_BUSY$|^ERR_STORE_FULL$/, Code.ResourceExhausted],
+  [/^ERR_BUSY$|^ERR_STORE_FULL$|^ERR_OBJECT_BUSY$/, Code.ResourceExhausted],
   [/^ERR_CASTORE_MISSING$|^ERR_STORE_NO_PATH$/, Code.NotFound],
   [/^ERR_CASTORE_CORRUPT$|^ERR_ZSTD/, Code.DataLoss],
   [/^ERR_STORE_READONLY$|^ERR_PACK_READONLY$/, Code.PermissionDenied],
@@ -91,5 +117,7 @@ export function statusOf(error: unknown): ConnectError {
     const code = STATUSES.find(([pattern]) => pattern.test(error.code))?.[1] ?? Code.Internal;
     return new ConnectError(`${error.message} [${error.code}]`, code, undefined, undefined, error);
   }
+  // An awaited event tells of an abort in words of its own.
+  if (error instanceof Error && error.name === "AbortError" && error.cause) return statusOf(error.cause);
   return new ConnectError("internal error", Code.Internal, undefined, undefined, error);
 }

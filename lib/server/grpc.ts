@@ -2,6 +2,7 @@
 //
 //   grpc-castore.ts, grpc-store.ts   BlobService, DirectoryService, PathInfoService of tvix.* and snix.*
 //   grpc-transfer.ts                 tvix.transfer.v1, for clients of ours: many at once
+//   blob-read.ts                     BlobService.Read again, by hand: there the bytes are many
 //   grpc-calls.ts                    around every call: limits, spans, reports, statuses
 //   health.ts, reflection.ts         what tools ask a server
 //
@@ -26,7 +27,8 @@ import { TransferService } from "../castore/grpc/services.ts";
 import { PathInfoService as SnixPathInfos } from "../store/gen/snix/store/v1/store_pb.ts";
 import { PathInfoService as TvixPathInfos } from "../store/gen/tvix/store/v1/store_pb.ts";
 import type { Store } from "../store/store.ts";
-import { callInterceptor, type CallReport } from "./grpc-calls.ts";
+import { answerRead } from "./blob-read.ts";
+import { type CallReport, Calls } from "./grpc-calls.ts";
 import { blobMethods, directoryMethods } from "./grpc-castore.ts";
 import { pathInfoMethods } from "./grpc-store.ts";
 import { transferMethods } from "./grpc-transfer.ts";
@@ -77,15 +79,14 @@ export async function serveGrpc(
 ): Promise<Listening> {
   const health = new HealthState(SERVICES.map(({ typeName }) => typeName));
   const sessions = new Set<ServerHttp2Session>();
+  const calls = new Calls(new Limit(options.maxCalls ?? 256, options.maxWaiting ?? 4096), options.onCall ?? (() => {}));
   const handle = connectNodeAdapter({
     grpc: true,
     grpcWeb: false,
     connect: false,
     acceptCompression: [],
     readMaxBytes: options.maxMessage ?? MESSAGE_LIMIT,
-    interceptors: [
-      callInterceptor(new Limit(options.maxCalls ?? 256, options.maxWaiting ?? 4096), options.onCall ?? (() => {})),
-    ],
+    interceptors: [calls.interceptor()],
     routes: (router) => {
       addServices(router, store, options.readOnly === true);
       router.service(Health, health.methods());
@@ -99,7 +100,9 @@ export async function serveGrpc(
       settings: { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: STREAMS_PER_CONNECTION },
     });
     server.maxConnections = CONNECTIONS;
-    server.on("request", handle);
+    server.on("request", (request, response) => {
+      if (!answerRead(store.blobs, calls, request.stream, request.headers)) handle(request, response);
+    });
     server.on("session", (session) => {
       sessions.add(session);
       session.setLocalWindowSize(CONNECTION_WINDOW);

@@ -54,8 +54,8 @@ export class GrpcPathInfoService implements PathInfoService {
   }
 
   async *list(): AsyncGenerator<PathInfo> {
-    yield* this.#endpoint.stream(PATH_INFOS, "PathInfoService.List", (client, options, { method }) =>
-      readInfos(method.list.output, client.list({}, options)),
+    yield* this.#endpoint.stream(PATH_INFOS, "PathInfoService.List", (client, signal, { method }) =>
+      readInfos(method.list.output, client.list({}, { signal })),
     );
   }
 

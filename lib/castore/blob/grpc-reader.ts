@@ -3,7 +3,8 @@ import { concatBytes, equalBytes } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
 import { Blake3 } from "../../native/blake3.ts";
 import { type Digest, digestOf } from "../digest.ts";
-import { type GrpcEndpoint, isNotFound, mayPass } from "../grpc/endpoint.ts";
+import { type GrpcEndpoint, isNotFound, mayPass, MESSAGE_LIMIT } from "../grpc/endpoint.ts";
+import { readContents } from "../grpc/read.ts";
 import { BLOBS } from "../grpc/services.ts";
 import { ChunkCache, ChunkedReader, readStreamed } from "./chunked.ts";
 import { GROUP_SIZE, OutboardBuilder, VerifiedTree } from "./outboard.ts";
@@ -185,9 +186,10 @@ async function fetchChunk(endpoint: GrpcEndpoint, { digest, size }: ChunkMeta): 
   return out;
 }
 
-async function* readMessages(endpoint: GrpcEndpoint, digest: Digest): AsyncGenerator<Uint8Array> {
-  const messages = endpoint.stream(BLOBS, "BlobService.Read", (client, options) => client.read({ digest }, options));
-  for await (const { data } of messages) if (data.length > 0) yield data;
+function readMessages(endpoint: GrpcEndpoint, digest: Digest): AsyncGenerator<Uint8Array> {
+  return endpoint.stream(BLOBS, "BlobService.Read", (_client, signal, { typeName }, requests) =>
+    readContents(requests, typeName, digest, signal, MESSAGE_LIMIT),
+  );
 }
 
 /** Pieces of any length as windows of whole groups; the last is what is left. */

@@ -61,8 +61,8 @@ export class GrpcDirectoryService implements DirectoryService {
   /** What the server sends for a digest; nothing when it says that the directory is not there. */
   async *#messages(digest: Digest, recursive: boolean): AsyncGenerator<Directory> {
     const request = { byWhat: { case: "digest" as const, value: digest as Uint8Array }, recursive };
-    const messages = this.#endpoint.stream(DIRECTORIES, "DirectoryService.Get", (client, options, desc) =>
-      decoded(client.get(request, options), desc),
+    const messages = this.#endpoint.stream(DIRECTORIES, "DirectoryService.Get", (client, signal, desc) =>
+      decoded(client.get(request, { signal }), desc),
     );
     try {
       yield* messages;

@@ -15,6 +15,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import { TvixError } from "../../base/error.ts";
 import { injectSpan, inSpan, openSpan } from "../../base/trace.ts";
 import type { GrpcAddress, GrpcServerAddress } from "./address.ts";
+import type { Requests } from "./read.ts";
 
 /** Longest message accepted: a directory of many entries, an outboard of a blob of several GiB. */
 export const MESSAGE_LIMIT: number = 32 << 20;
@@ -127,7 +128,7 @@ export class GrpcEndpoint {
   async *stream<S extends DescService, T>(
     service: Dialects<S>,
     name: string,
-    open: (client: Client<S>, options: CallOptions, desc: S) => AsyncIterable<T>,
+    open: (client: Client<S>, signal: AbortSignal, desc: S, requests: Requests) => AsyncIterable<T>,
   ): AsyncGenerator<T, void, void> {
     const watch = new Watch(this.#stall);
     const span = openSpan(`call ${name}`, { "rpc.system": "grpc", "server.address": this.address.text });
@@ -136,9 +137,8 @@ export class GrpcEndpoint {
       const first = await this.#repeated(name, (server) =>
         inDialect(server, service, async (desc) => {
           watch.touch();
-          const options = { signal: watch.signal };
           const client = createClient(desc, server.transport);
-          const iterator = open(client, options, desc)[Symbol.asyncIterator]();
+          const iterator = open(client, watch.signal, desc, server.sessions)[Symbol.asyncIterator]();
           return { iterator, result: await span.within(() => iterator.next()) };
         }),
       );
@@ -333,6 +333,7 @@ const LOST: ReadonlySet<unknown> = new Set([
   "ERR_HTTP2_INVALID_SESSION",
   "ERR_HTTP2_SESSION_ERROR",
   "ERR_HTTP2_STREAM_CANCEL",
+  "ERR_HTTP2_STREAM_ERROR",
   "ERR_STREAM_PREMATURE_CLOSE",
 ]);
 

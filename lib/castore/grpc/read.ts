@@ -1,0 +1,84 @@
+// BlobService.Read for clients, straight on HTTP/2: see frames.ts.
+import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { injectSpan } from "../../base/trace.ts";
+import { ChunkFrames, requestFrame } from "./frames.ts";
+
+/** What makes requests: a connection that is opened when it is needed. */
+export interface Requests {
+  request(method: string, path: string, headers: OutgoingHttpHeaders, options: object): Promise<ClientHttp2Stream>;
+}
+
+/**
+ * The contents that a server sends for a digest, in pieces as they come. Nothing of it is checked.
+ * @throws ConnectError with the status of the call
+ */
+export async function* readContents(
+  requests: Requests,
+  service: string,
+  digest: Uint8Array,
+  signal: AbortSignal,
+  limit: number,
+): AsyncGenerator<Uint8Array, void, void> {
+  const headers = new Headers({ "content-type": "application/grpc+proto", te: "trailers" });
+  injectSpan(headers);
+  const stream = await requests.request("POST", `/${service}/Read`, Object.fromEntries(headers), {});
+  const abort = (): void => void stream.destroy(signal.reason as Error);
+  signal.addEventListener("abort", abort, { once: true });
+  let trailers: IncomingHttpHeaders = {};
+  stream.on("trailers", (received) => {
+    trailers = received;
+  });
+  try {
+    stream.end(requestFrame(digest));
+    const response = await responseOf(stream);
+    checkResponse(response);
+    const frames = new ChunkFrames(limit);
+    for await (const bytes of stream) yield* frames.push(bytes as Uint8Array);
+    checkStatus(response["grpc-status"] === undefined ? trailers : response);
+    frames.end();
+  } catch (error) {
+    throw signal.aborted ? (signal.reason as Error) : error;
+  } finally {
+    signal.removeEventListener("abort", abort);
+    if (!stream.closed) stream.close(CANCEL);
+    stream.on("error", () => {});
+  }
+}
+
+function responseOf(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders> {
+  return new Promise((resolve, reject) => {
+    stream.on("response", resolve).on("error", reject);
+    stream.on("close", () => reject(new ConnectError("the connection was lost", Code.Unavailable)));
+  });
+}
+
+/** HTTP/2's code for a stream that nobody needs any more. */
+const CANCEL = 8;
+
+function checkResponse(response: IncomingHttpHeaders): void {
+  const status = Number(response[":status"]);
+  const isGrpc = String(response["content-type"]).startsWith("application/grpc");
+  if (status === 200 && isGrpc) return;
+  const code = status === 404 ? Code.Unimplemented : status >= 502 && status <= 504 ? Code.Unavailable : Code.Unknown;
+  throw new ConnectError(`HTTP status ${status}`, code);
+}
+
+function checkStatus(trailers: IncomingHttpHeaders): void {
+  const status = trailers["grpc-status"];
+  if (status === "0") return;
+  if (status === undefined) throw new ConnectError("missing status: the connection was lost", Code.Unavailable);
+  throw new ConnectError(
+    decoded(trailers["grpc-message"]),
+    Code[Number(status)] === undefined ? Code.Unknown : (Number(status) as Code),
+  );
+}
+
+/** The text of a status: percent-encoded, and from a stranger. */
+function decoded(text: string | string[] | undefined): string {
+  try {
+    return decodeURIComponent(String(text ?? ""));
+  } catch {
+    return String(text);
+  }
+}
