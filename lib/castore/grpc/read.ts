@@ -64,14 +64,18 @@ function checkResponse(response: IncomingHttpHeaders): void {
   throw new ConnectError(`HTTP status ${status}`, code);
 }
 
+/** The codes of statuses by their digits. */
+const CODES: ReadonlyMap<string, Code> = new Map(
+  Object.values(Code)
+    .filter((code): code is Code => typeof code === "number")
+    .map((code) => [String(code), code]),
+);
+
 function checkStatus(trailers: IncomingHttpHeaders): void {
   const status = trailers["grpc-status"];
   if (status === "0") return;
   if (status === undefined) throw new ConnectError("missing status: the connection was lost", Code.Unavailable);
-  throw new ConnectError(
-    decoded(trailers["grpc-message"]),
-    Code[Number(status)] === undefined ? Code.Unknown : (Number(status) as Code),
-  );
+  throw new ConnectError(decoded(trailers["grpc-message"]), CODES.get(String(status)) ?? Code.Unknown);
 }
 
 /** The text of a status: percent-encoded, and from a stranger. */
