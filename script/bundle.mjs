@@ -40,8 +40,9 @@ await build({
   logLevel: "warning",
 });
 
-const { loadBundle, tune } = await import(pathToFileURL(join(directory, "bundle.js")).href);
-tune();
+const { loadBundle } = await import(pathToFileURL(join(directory, "bundle.js")).href);
+const { tuneEngine } = await import(pathToFileURL(join(directory, "../eval/tune.js")).href);
+tuneEngine();
 process.stdout.write = () => true;
 const entry = pathToFileURL(join(directory, "tvix.js"));
 

@@ -6,21 +6,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
 /** A compiled bundle, and the function that runs it and answers what it exports. */
 export interface Bundle<Exports> {
   readonly script: Script;
   evaluate(): Exports;
-}
-
-/**
- * Flags that shift the work of short runs from the optimising compiler to running; they are part of what the code cache
- * depends on, so they are set before anything is compiled. Unknown flags end the process: each is for one version.
- */
-export function tune(): void {
-  if (process.versions.node.startsWith("20.")) setFlagsFromString("--interrupt-budget=540672");
 }
 
 /** Compiles the bundle at `file`, with its code cache unless that is from another engine; undefined without a bundle. */

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // The `tvix` command: loads the program and turns what it did into an exit code.
 import { isMainThread } from "node:worker_threads";
-import { loadBundle, tune } from "./bundle.ts";
+import { tuneEngine } from "../eval/tune.ts";
+import { loadBundle } from "./bundle.ts";
 
 const argv = process.argv.slice(2);
 const entry = new URL(import.meta.url);
@@ -19,7 +20,7 @@ async function run(): Promise<void> {
   process.exitCode = await runProgram(argv, entry);
 }
 
-tune();
+tuneEngine();
 if (!(await replayed())) await run();
 // A thread tells its exit code only when it ends itself.
 if (!isMainThread) process.exit();

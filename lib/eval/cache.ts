@@ -4,16 +4,19 @@
 // entry depends on: the source text, the compiler (its format number and the global names it knew), the JavaScript
 // engine and its flags. So nothing ever has to be invalidated; whoever keeps the entries may drop any of them.
 //
-//   entry := magic (8 bytes) · warm (1) · three lengths (u32, little endian) · tables (JSON) · text · V8 data
+//   entry := magic (8 bytes) · warm (1) · four lengths (u32, little endian)
+//            · tables (JSON) · details (JSON, read when needed) · text · V8 data
 
 import { bytesToLatin1 } from "../base/text.ts";
 import { sha256HexOfLatin1 } from "../formats/digest.ts";
-import type { Emitted, EmittedTables } from "./vm/emit.ts";
+import type { Emitted, EmittedDetails, EmittedTables } from "./vm/emit.ts";
 
 /** Raised whenever emitted text or tables change their meaning. */
-const FORMAT = 3;
+const FORMAT = 4;
 const MAGIC = "tvixunit";
-const HEADER = 8 + 1 + 12;
+/** So many digits of a realm tell it from others: entries are trusted anyway. */
+const REALM_DIGITS = 24;
+const HEADER = 8 + 1 + 16;
 
 /** Keeps bytes by key: a directory, a table, a Map. Failures must be hidden: a cache is never necessary. */
 export interface UnitStorage {
@@ -37,23 +40,22 @@ export function cacheRealm(globals: Iterable<string>, engine: string): string {
 
 /** The key of a source text. */
 export function unitKey(realm: string, text: string): string {
-  return sha256HexOfLatin1(`${realm}\0${text}`);
+  return sha256HexOfLatin1(text) + realm.slice(0, REALM_DIGITS);
 }
 
 /** An entry as bytes. */
-export function encodeUnit(unit: StoredUnit): Uint8Array {
-  const tables = asciiBytes(JSON.stringify(unit.emitted.tables).replace(/[\u007f-\uffff]/g, escapeChar));
-  const text = asciiBytes(unit.emitted.text);
-  const out = new Uint8Array(HEADER + tables.length + text.length + unit.code.length);
+export function encodeUnit({ emitted, code, warm }: StoredUnit): Uint8Array {
+  const parts = [jsonBytes(emitted.tables), jsonBytes(emitted.details()), asciiBytes(emitted.text), code];
+  const out = new Uint8Array(HEADER + parts.reduce((sum, part) => sum + part.length, 0));
   out.set(asciiBytes(MAGIC), 0);
-  out[8] = unit.warm ? 1 : 0;
+  out[8] = warm ? 1 : 0;
   const view = new DataView(out.buffer);
-  view.setUint32(9, tables.length, true);
-  view.setUint32(13, text.length, true);
-  view.setUint32(17, unit.code.length, true);
-  out.set(tables, HEADER);
-  out.set(text, HEADER + tables.length);
-  out.set(unit.code, HEADER + tables.length + text.length);
+  let at = HEADER;
+  parts.forEach((part, i) => {
+    view.setUint32(9 + 4 * i, part.length, true);
+    out.set(part, at);
+    at += part.length;
+  });
   return out;
 }
 
@@ -62,15 +64,27 @@ export function decodeUnit(bytes: Uint8Array): StoredUnit | undefined {
   if (bytes.length < HEADER || asciiText(bytes, 0, 8) !== MAGIC) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const tablesEnd = HEADER + view.getUint32(9, true);
-  const textEnd = tablesEnd + view.getUint32(13, true);
-  if (textEnd + view.getUint32(17, true) !== bytes.length) return undefined;
+  const detailsEnd = tablesEnd + view.getUint32(13, true);
+  const textEnd = detailsEnd + view.getUint32(17, true);
+  if (textEnd + view.getUint32(21, true) !== bytes.length) return undefined;
   try {
     const tables = JSON.parse(asciiText(bytes, HEADER, tablesEnd)) as EmittedTables;
-    const text = asciiText(bytes, tablesEnd, textEnd);
-    return { emitted: { text, tables }, code: bytes.subarray(textEnd), warm: bytes[8] === 1 };
+    // A copy, so that it does not keep all of the entry in memory.
+    const json = bytes.slice(tablesEnd, detailsEnd);
+    let details: EmittedDetails | undefined;
+    const emitted: Emitted = {
+      text: asciiText(bytes, detailsEnd, textEnd),
+      tables,
+      details: () => (details ??= JSON.parse(asciiText(json, 0, json.length)) as EmittedDetails),
+    };
+    return { emitted, code: bytes.subarray(textEnd), warm: bytes[8] === 1 };
   } catch {
     return undefined;
   }
+}
+
+function jsonBytes(data: unknown): Uint8Array {
+  return asciiBytes(JSON.stringify(data).replace(/[\u007f-\uffff]/g, escapeChar));
 }
 
 function asciiText(bytes: Uint8Array, start: number, end: number): string {

@@ -1,9 +1,9 @@
 // What the evaluator can do on Node beyond index.ts: files, compiled JavaScript with a cache, engine tuning, and
 // stacks deep enough for deep recursion.
 
-import { setFlagsFromString } from "node:v8";
 import { isMainThread, Worker } from "node:worker_threads";
 import { unitDirectory } from "./io/unit-directory.ts";
+import { tuneEngine } from "./tune.ts";
 import { nodeScriptHost } from "./vm/script-host.ts";
 import { STACK_LIMIT } from "./vm/script-trace.ts";
 import { type TieredBackend, tieredBackend } from "./vm/tier.ts";
@@ -11,25 +11,9 @@ import { type TieredBackend, tieredBackend } from "./vm/tier.ts";
 export { fileSystemIO } from "./io/files.ts";
 export { startProfile, type Profiling } from "./profile.ts";
 export { unitDirectory } from "./io/unit-directory.ts";
+export { tuneEngine } from "./tune.ts";
 export { nodeScriptHost } from "./vm/script-host.ts";
 export { type TieredBackend, type TierOptions, tieredBackend } from "./vm/tier.ts";
-
-let tuned: readonly string[] | undefined;
-
-/**
- * Sets V8 flags that suit short evaluations of much code, once; answers the flags. Delaying the optimising compiler
- * costs hot programs nothing and saves a third of a large cold one. Call it before anything runs.
- */
-export function tuneEngine(): readonly string[] {
-  if (tuned !== undefined) return tuned;
-  // An unknown flag ends the process, so each is bound to the versions known to have it.
-  const major = Number(process.versions.node.split(".")[0]);
-  tuned = major === 20 ? ["--interrupt-budget=540672"] : [];
-  for (const flag of tuned) setFlagsFromString(flag);
-  // Traces of Nix code are read out of JavaScript's, in which the runtime's own frames stand between.
-  Error.stackTraceLimit = Math.max(Error.stackTraceLimit, STACK_LIMIT);
-  return tuned;
-}
 
 /** Options of {@link nodeBackend}. */
 export interface NodeBackendOptions {
@@ -40,9 +24,11 @@ export interface NodeBackendOptions {
 
 /** The back end for Node. Call `flush` on it after the evaluation, to fill the cache. */
 export function nodeBackend(options: NodeBackendOptions = {}): TieredBackend {
-  const host = nodeScriptHost(tuneEngine());
+  tuneEngine();
+  // Traces of Nix code are read out of JavaScript's, in which the runtime's own frames stand between.
+  Error.stackTraceLimit = Math.max(Error.stackTraceLimit, STACK_LIMIT);
   return tieredBackend({
-    host,
+    host: nodeScriptHost(),
     ...(options.cacheDirectory === undefined ? {} : { storage: unitDirectory(options.cacheDirectory) }),
     ...(options.javascriptLimit === undefined ? {} : { javascriptLimit: options.javascriptLimit }),
   });

@@ -102,7 +102,10 @@ export class Source {
     if (this.lines) return this.lines;
     const starts = [0];
     const text = this.text;
-    for (let i = 0; i < text.length; i++) {
+    const returns = text.includes("\r");
+    // The engine's search is many times faster than a loop over chars; files with carriage returns are rare.
+    for (let i = text.indexOf("\n"); !returns && i >= 0; i = text.indexOf("\n", i + 1)) starts.push(i + 1);
+    for (let i = 0; returns && i < text.length; i++) {
       const char = text.charCodeAt(i);
       if (char === LINE_FEED || (char === CARRIAGE_RETURN && text.charCodeAt(i + 1) !== LINE_FEED)) starts.push(i + 1);
     }

@@ -8,7 +8,7 @@
 // which named values were being computed.
 
 import type { Fn, FormalSlot, LogicNode, Node, Place } from "../ir/program.ts";
-import { Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
+import { Attrs, EMPTY_ATTRS, SlotPositions } from "../value/attrs.ts";
 import { Lambda, type LambdaInfo } from "../value/function.ts";
 import { internShape } from "../value/shape.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
@@ -612,18 +612,20 @@ class ClosureCompiler {
     if (node.dynamics.length === 0) return build;
     const names = node.dynamics.map((dynamic) => this.strict(dynamic.name, level));
     const dynamics = node.dynamics.map((dynamic) => this.lazy(dynamic.value, level));
-    const positionsOf = (taken: readonly number[]): Positions =>
-      new SlotPositions(
-        taken.map((i) => (node.dynamics[i] as { at: number }).at),
-        0,
-        unit,
-      );
+    const dynamicPositions: operate.DynamicPositions = {
+      pick: (taken) =>
+        new SlotPositions(
+          taken.map((i) => (node.dynamics[i] as { at: number }).at),
+          0,
+          unit,
+        ),
+    };
     return this.placed(node.dynamics[0]?.at ?? 0, (frame) =>
       operate.addDynamic(
         build(frame),
         names.map((name) => operate.dynamicName(name(frame))),
         dynamics.map((value) => value(frame)),
-        positionsOf,
+        dynamicPositions,
       ),
     );
   }

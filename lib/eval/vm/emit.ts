@@ -14,7 +14,7 @@
 
 import { AssertionError } from "../../base/error.ts";
 import type { Counts } from "../observer.ts";
-import type { BinaryNode, Constant, Fn, FormalSlot, Node, PathConstant, Place } from "../ir/program.ts";
+import type { BinaryNode, Constant, Fn, FormalSlot, Node, Place } from "../ir/program.ts";
 
 /** One lambda of the source. */
 export interface InfoEntry {
@@ -22,7 +22,6 @@ export interface InfoEntry {
   readonly param: string;
   readonly formals: readonly (readonly [name: number, hasDefault: 0 | 1, at: number])[] | null;
   readonly ellipsis: boolean;
-  readonly immediate: boolean;
   readonly at: number;
 }
 
@@ -30,16 +29,20 @@ export interface InfoEntry {
 export interface EmittedTables {
   /** Attribute names, referred to as `y<n>`. */
   readonly names: readonly string[];
-  /** Shapes of set literals as indices into `names`, `h<n>`. */
+  /** Shapes of set literals as indices into `names`. */
   readonly shapes: readonly (readonly number[])[];
-  /** Offsets of the attributes of set literals, with the index of their shape (-1: dynamic attributes), `P[n]`. */
-  readonly positions: readonly (readonly [shape: number, ...offsets: number[]])[];
-  /** Lambdas, `I[n]`. */
-  readonly infos: readonly InfoEntry[];
   /** Global names, `g<n>`. */
   readonly globals: readonly string[];
-  /** Floats and paths, `K[n]`. */
-  readonly constants: readonly (number | PathConstant)[];
+  /** How many set literals and lists of dynamic attributes there are. */
+  readonly sets: number;
+}
+
+/** What travels beside the text and is seldom looked at. */
+export interface EmittedDetails {
+  /** By set literal, the offsets of its attributes by slot; by list of dynamic attributes, their offsets. */
+  readonly positions: readonly (readonly number[])[];
+  /** Lambdas, `I[n]`. */
+  readonly infos: readonly InfoEntry[];
   /** By line of the text: the offset in the source, or -1. */
   readonly lines: readonly number[];
 }
@@ -49,6 +52,7 @@ export interface Emitted {
   /** An expression: a function of (runtime operations, linked tables) that answers the root's code. */
   readonly text: string;
   readonly tables: EmittedTables;
+  details(): EmittedDetails;
 }
 
 /** Writes a program as JavaScript, which counts what it does if asked. Throws a RangeError for too deep expressions. */
@@ -106,10 +110,10 @@ class Emitter {
   private readonly functions: string[] = [];
   private readonly names = new Table<string>();
   private readonly shapes = new Table<number[]>();
-  private readonly positions: [number, ...number[]][] = [];
+  private readonly positions: (readonly number[])[] = [];
   private readonly infos: InfoEntry[] = [];
   private readonly globals = new Table<string>();
-  private readonly constants = new Table<number | PathConstant>();
+  private readonly constants = new Table<string>();
   private readonly ids = new Map<Fn, number>();
   private readonly counting: boolean;
 
@@ -128,26 +132,24 @@ class Emitter {
     const vars: string[] = [];
     const tables: [string, number][] = [
       ["y", this.names.items.length],
-      ["h", this.shapes.items.length],
       ["g", this.globals.items.length],
     ];
     for (const [letter, count] of tables) {
       for (let i = 0; i < count; i++) vars.push(`${letter}${i}=L.${letter}[${i}]`);
     }
-    const head = `(function(R,L){"use strict";var {${OPERATIONS.join(",")}}=R,rt=L.rt,C=L.c,I=L.i,P=L.p,K=L.k${vars.map((v) => `,${v}`).join("")};`;
+    const head = `(function(R,L){"use strict";var {${OPERATIONS.join(",")}}=R,rt=L.rt,C=L.c,attrs=L.attrs,places=L.places,info=L.info,path=L.path,float=L.float,I=new Array(${this.infos.length}),K=new Array(${this.constants.items.length})${vars.map((v) => `,${v}`).join("")};`;
     const marked = `${head}\n${this.functions.join("\n")}\nreturn ${main};})`;
     const { text, lines } = resolveMarks(marked);
+    const details = { positions: this.positions, infos: this.infos, lines };
     return {
       text,
       tables: {
         names: this.names.items,
         shapes: this.shapes.items,
-        positions: this.positions,
-        infos: this.infos,
         globals: this.globals.items,
-        constants: this.constants.items,
-        lines,
+        sets: this.positions.length,
       },
+      details: () => details,
     };
   }
 
@@ -178,21 +180,30 @@ class Emitter {
     const id = this.id(fn);
     const params = fn.arity === 2 ? 2 : 1;
     const level = openLevel(fn, outer, params);
-    const info = this.info(fn.name, fn.param, fn.formals ?? null, fn.ellipsis, fn.immediate, fn.at);
+    const info = this.info(fn.name, fn.param, fn.formals ?? null, fn.ellipsis, fn.at);
+    const made = once("I", info, `info(${info},${fn.immediate})`);
+    // The info was made together with the closure that is being called.
     const count = this.counting ? "C.calls++;" : "";
-    const prologue = count + (fn.formals === undefined ? "" : this.pattern(fn, fn.formals, level, info));
+    const prologue = count + (fn.formals === undefined ? "" : this.pattern(fn, fn.formals, level, `I[${info}]`));
     const body = prologue + this.tail(fn.body, level);
     const env = envOf(outer);
     if (fn.arity === 2) {
       const inner = fn.inner as { param: string; at: number };
-      const innerInfo = this.info(fn.name, inner.param, null, false, false, inner.at);
+      const innerInfo = this.info(fn.name, inner.param, null, false, inner.at);
       this.functions.push(`function l${id}(v0,v1,e){${declarations(level, 2)}${body}}`);
       this.functions.push(`function b${id}(v1,p){return l${id}(p[1],v1,p[0])}`);
-      this.functions.push(`function a${id}(v0,e){return new Lambda(b${id},[e,v0],${innerInfo},null)}`);
-      return `new Lambda(a${id},${env},${info},l${id})`;
+      this.functions.push(
+        `function a${id}(v0,e){return new Lambda(b${id},[e,v0],${once("I", innerInfo, `info(${innerInfo},false)`)},null)}`,
+      );
+      return `new Lambda(a${id},${env},${made},l${id})`;
     }
     this.functions.push(`function l${id}(v0,e){${declarations(level, 1)}${body}}`);
-    return `new Lambda(l${id},${env},${info},null)`;
+    return `new Lambda(l${id},${env},${made},null)`;
+  }
+
+  /** Keeps the offsets of the attributes of a set; answers the number of the entry. */
+  private places(offsets: readonly number[]): number {
+    return this.positions.push(offsets) - 1;
   }
 
   private info(
@@ -200,9 +211,8 @@ class Emitter {
     param: string,
     formals: readonly FormalSlot[] | null,
     ellipsis: boolean,
-    immediate: boolean,
     at: number,
-  ): string {
+  ): number {
     const entries =
       formals === null
         ? null
@@ -210,8 +220,8 @@ class Emitter {
             (formal) =>
               [this.names.index(formal.name, formal.name), formal.fallback === undefined ? 0 : 1, formal.at] as const,
           );
-    this.infos.push({ name, param, formals: entries, ellipsis, immediate, at });
-    return `I[${this.infos.length - 1}]`;
+    this.infos.push({ name, param, formals: entries, ellipsis, at });
+    return this.infos.length - 1;
   }
 
   /** Statements that take the argument of a set pattern apart. */
@@ -394,10 +404,11 @@ class Emitter {
     }
     if (value === null) return "null";
     if (typeof value !== "object") throw new AssertionError(`constant of type ${typeof value}`);
-    const item = "float" in value ? value.float : value;
-    const key =
-      typeof item === "number" ? `f${Object.is(item, -0) ? "-0" : item}` : `p${item.base}${item.open}${item.path}`;
-    return `K[${this.constants.index(key, item)}]`;
+    const made =
+      "float" in value
+        ? `float(${literal(Object.is(value.float, -0) ? "-0" : String(value.float))})`
+        : `path(${literal(value.path)},${value.base},${value.open})`;
+    return `(${once("K", this.constants.index(made, made), made)})`;
   }
 
   private force(of: Node, level: Level): string {
@@ -648,13 +659,11 @@ class Emitter {
     if (node.names.length > 0) {
       const names = node.names.map((name) => this.names.index(name, name));
       const shape = this.shapes.index(names.join(","), names);
-      this.positions.push([shape, ...node.offsets]);
-      const position = `P[${this.positions.length - 1}]`;
-      set = `new Attrs(h${shape},[${node.values.map((value) => this.lazy(value, level)).join(",")}],null,${position})`;
+      const values = node.values.map((value) => this.lazy(value, level));
+      set = `attrs(${this.places(node.offsets)},${shape},[${values.join(",")}])`;
     }
     if (node.dynamics.length === 0) return set;
-    this.positions.push([-1, ...node.dynamics.map((dynamic) => dynamic.at)]);
-    const positions = `P[${this.positions.length - 1}]`;
+    const positions = `places(${this.places(node.dynamics.map((dynamic) => dynamic.at))})`;
     const last = node.dynamics.length - 1;
     const names = node.dynamics.map(({ name, at }, i) => {
       const text = this.strict(name, level);
@@ -670,7 +679,6 @@ class Emitter {
 export const OPERATIONS: readonly string[] = [
   "Thunk",
   "Lambda",
-  "Attrs",
   "EMPTY_ATTRS",
   "force",
   "peek",
@@ -733,6 +741,12 @@ function countsOf(node: Node): (readonly [count: keyof Counts, n: number])[] {
     default:
       return [];
   }
+}
+
+/** An entry of a table that is filled as needed: most of a large file is never looked at. */
+function once(table: string, index: number, make: string): string {
+  const entry = `${table}[${index}]`;
+  return `${entry}||(${entry}=${make})`;
 }
 
 function mark(at: number): string {

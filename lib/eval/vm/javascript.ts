@@ -4,19 +4,19 @@ import type { Counts } from "../observer.ts";
 import { type AttrPosition, Attrs, EMPTY_ATTRS, type Positions, SlotPositions } from "../value/attrs.ts";
 import { type FormalInfo, Lambda, type LambdaInfo } from "../value/function.ts";
 import { NixFloat } from "../value/number.ts";
+import type { PathBase } from "../syntax/ast.ts";
 import { internShape, type Shape } from "../value/shape.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { call1, call2, callMany } from "./call.ts";
 import { addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
-import { type Emitted, type EmittedTables, type InfoEntry } from "./emit.ts";
+import type { Emitted, InfoEntry } from "./emit.ts";
 import { equalValues } from "./equal.ts";
 import * as operate from "./operate.ts";
+import type { DynamicPositions } from "./operate.ts";
 import { registerScript } from "./script-trace.ts";
 import type { Unit } from "./unit.ts";
-
-type DynamicPositions = (taken: readonly number[]) => Positions;
 
 /** What `L` is in emitted text. */
 interface Linked {
@@ -24,11 +24,13 @@ interface Linked {
   readonly c: Counts | undefined;
   readonly ambient: Attrs;
   readonly y: readonly Sym[];
-  readonly h: readonly Shape[];
-  readonly p: readonly (Positions | DynamicPositions)[];
-  readonly i: readonly LambdaInfo[];
   readonly g: readonly Value[];
-  readonly k: readonly Whnf[];
+  /** A set of known names: the number of the literal, that of its shape, the values. */
+  attrs(index: number, shape: number, values: Value[]): Attrs;
+  places(index: number): DynamicPositions;
+  info(index: number, immediate: boolean): LambdaInfo;
+  path(text: string, base: PathBase, open: boolean): NixPath;
+  float(text: string): NixFloat;
   position(offset: number): Attrs | null;
 }
 
@@ -36,7 +38,6 @@ interface Linked {
 const RUNTIME = {
   Thunk,
   Lambda,
-  Attrs,
   EMPTY_ATTRS,
   force,
   peek,
@@ -74,33 +75,46 @@ const RUNTIME = {
 
 type Wrapper = (runtime: typeof RUNTIME, linked: Linked) => (frame: undefined) => Whnf;
 
-/** A lambda's info; its formals are made when first asked for, because most lambdas are never asked. */
+/** The unchanging part of a lambda's closures, looked up when asked for: most lambdas are never asked. */
 class LinkedInfo implements LambdaInfo {
-  readonly name: string;
-  readonly param: string;
-  readonly ellipsis: boolean;
-  readonly offset: number;
   readonly immediate: boolean;
-  private readonly entry: InfoEntry;
-  private readonly names: readonly string[];
+  private readonly emitted: Emitted;
+  private readonly index: number;
   private readonly unit: Unit;
   private made: readonly FormalInfo[] | null = null;
 
-  constructor(entry: InfoEntry, names: readonly string[], unit: Unit) {
-    this.name = entry.name;
-    this.param = entry.param;
-    this.ellipsis = entry.ellipsis;
-    this.offset = entry.at;
-    this.immediate = entry.immediate;
-    this.entry = entry;
-    this.names = names;
+  constructor(emitted: Emitted, index: number, immediate: boolean, unit: Unit) {
+    this.emitted = emitted;
+    this.index = index;
+    this.immediate = immediate;
     this.unit = unit;
   }
 
+  private get entry(): InfoEntry {
+    return this.emitted.details().infos[this.index] as InfoEntry;
+  }
+
+  get name(): string {
+    return this.entry.name;
+  }
+
+  get param(): string {
+    return this.entry.param;
+  }
+
+  get ellipsis(): boolean {
+    return this.entry.ellipsis;
+  }
+
+  get offset(): number {
+    return this.entry.at;
+  }
+
   get formals(): readonly FormalInfo[] | null {
-    if (this.made === null && this.entry.formals !== null) {
-      this.made = this.entry.formals.map(([index, hasDefault, offset]) => {
-        const name = this.names[index] as string;
+    const { formals } = this.entry;
+    if (this.made === null && formals !== null) {
+      this.made = formals.map(([index, hasDefault, offset]) => {
+        const name = this.emitted.tables.names[index] as string;
         return { key: symbol(name), name, hasDefault: hasDefault === 1, offset };
       });
     }
@@ -112,40 +126,64 @@ class LinkedInfo implements LambdaInfo {
   }
 }
 
+/** The positions of the attributes of a set literal. */
+class LinkedPositions implements Positions, DynamicPositions {
+  private readonly emitted: Emitted;
+  private readonly index: number;
+  private readonly unit: Unit;
+
+  constructor(emitted: Emitted, index: number, unit: Unit) {
+    this.emitted = emitted;
+    this.index = index;
+    this.unit = unit;
+  }
+
+  find(slot: number): AttrPosition | null {
+    const offset = this.emitted.details().positions[this.index]?.[slot];
+    return offset === undefined ? null : this.unit.position(offset);
+  }
+
+  pick(taken: readonly number[]): Positions {
+    const entry = this.emitted.details().positions[this.index] as readonly number[];
+    return new SlotPositions(
+      taken.map((i) => entry[i] as number),
+      0,
+      this.unit,
+    );
+  }
+}
+
 /** Binds the tables of a program to a unit. */
-function link(tables: EmittedTables, unit: Unit): Linked {
+function link(emitted: Emitted, unit: Unit): Linked {
+  const { tables } = emitted;
   const y = tables.names.map(symbol);
-  const h = tables.shapes.map((shape) => internShape(shape.map((name) => y[name] as Sym)));
+  const shapes: (Shape | undefined)[] = new Array(tables.shapes.length);
+  const positions: (Positions | undefined)[] = new Array(tables.sets);
+  const shapeOf = (index: number): Shape => {
+    const names = tables.shapes[index] as readonly number[];
+    return (shapes[index] = internShape(names.map((name) => y[name] as Sym)));
+  };
+  const positionsOf = (index: number): Positions => (positions[index] = new LinkedPositions(emitted, index, unit));
   return {
     rt: unit.rt,
     c: unit.rt.observer?.counts,
     ambient: unit.ambient,
     y,
-    h,
-    p: tables.positions.map((entry) => {
-      if (entry[0] >= 0) return new SlotPositions(entry, 1, unit);
-      return (taken: readonly number[]) =>
-        new SlotPositions(
-          taken.map((i) => entry[i + 1] as number),
-          0,
-          unit,
-        );
-    }),
-    i: tables.infos.map((info) => new LinkedInfo(info, tables.names, unit)),
     g: tables.globals.map((name) => unit.globals.get(name) as Value),
-    k: tables.constants.map((constant) =>
-      typeof constant === "number"
-        ? new NixFloat(constant)
-        : new NixPath(unit.absolute(constant.path, constant.base, constant.open)),
-    ),
+    attrs: (index, shape, values) =>
+      new Attrs(shapes[shape] ?? shapeOf(shape), values, null, positions[index] ?? positionsOf(index)),
+    places: (index) => new LinkedPositions(emitted, index, unit),
+    info: (index, immediate) => new LinkedInfo(emitted, index, immediate, unit),
+    path: (text, base, open) => new NixPath(unit.absolute(text, base, open)),
+    float: (text) => new NixFloat(Number(text)),
     position: (offset) => unit.positionSet(offset),
   };
 }
 
 /** Binds emitted code to a unit; the result evaluates the root, each time anew. */
 export function linkEmitted(emitted: Emitted, wrapper: unknown, file: string, unit: Unit): () => Whnf {
-  registerScript(file, unit, emitted.tables.lines);
-  const root = (wrapper as Wrapper)(RUNTIME, link(emitted.tables, unit));
+  registerScript(file, unit, () => emitted.details().lines);
+  const root = (wrapper as Wrapper)(RUNTIME, link(emitted, unit));
   return () => root(undefined);
 }
 

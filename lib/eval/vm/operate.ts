@@ -147,12 +147,18 @@ export function dynamicName(name: Whnf): string | null {
   return name === null ? null : forcePlainString(name, "an attribute name");
 }
 
+/** Where the dynamic attributes of a set are in the source. */
+export interface DynamicPositions {
+  /** The positions of those that came about, in the order of `taken`. */
+  pick(taken: readonly number[]): Positions;
+}
+
 /** Adds dynamic attributes to a set; `names` are values in weak head normal form, null drops the attribute. */
 export function addDynamic(
   set: Attrs,
   names: readonly Whnf[],
   values: readonly Value[],
-  positionsOf: (dynamic: readonly number[]) => Positions,
+  positions: DynamicPositions,
 ): Attrs {
   const keys: Sym[] = [];
   const kept: Value[] = [];
@@ -171,7 +177,7 @@ export function addDynamic(
   if (keys.length === 0) return set;
   const added = attrsFromPairs(keys, kept);
   const order = added.shape.keys.map((key) => taken[keys.indexOf(key)] as number);
-  const positioned = new Attrs(added.shape, added.values, null, positionsOf(order));
+  const positioned = new Attrs(added.shape, added.values, null, positions.pick(order));
   return set === EMPTY_ATTRS ? positioned : updateAttrs(set, positioned);
 }
 

@@ -9,13 +9,13 @@ import type { Unit } from "./unit.ts";
 
 interface Script {
   readonly unit: WeakRef<Unit>;
-  readonly lines: readonly number[];
+  lines(): readonly number[];
 }
 
 const scripts = new Map<string, Script>();
 
-/** Makes a script known; `lines[n]` is the offset in the source of what stands in line n (from 0), or -1. */
-export function registerScript(file: string, unit: Unit, lines: readonly number[]): void {
+/** Makes a script known; entry n of `lines` is the offset in the source of what stands in line n (from 0), or -1. */
+export function registerScript(file: string, unit: Unit, lines: () => readonly number[]): void {
   scripts.set(file, { unit: new WeakRef(unit), lines });
 }
 
@@ -30,7 +30,7 @@ export function scriptPlaces(error: Error): ErrorPlace[] {
     const match = pattern.exec(line);
     if (match === null) continue;
     const script = scripts.get(match[1] as string);
-    const offset = script?.lines[Number(match[2]) - 1] ?? -1;
+    const offset = script?.lines()[Number(match[2]) - 1] ?? -1;
     const unit = script?.unit.deref();
     if (offset < 0 || unit === undefined) continue;
     if (unit.source.origin === SourceOrigin.BuiltIn) continue;
@@ -46,8 +46,9 @@ export function scriptFunction(file: string, line: number): ErrorPlace | undefin
   const script = scripts.get(file);
   const unit = script?.unit.deref();
   if (script === undefined || unit === undefined) return undefined;
-  for (let at = line; at < script.lines.length; at++) {
-    const offset = script.lines[at] as number;
+  const lines = script.lines();
+  for (let at = line; at < lines.length; at++) {
+    const offset = lines[at] as number;
     if (offset >= 0) return unit.place(offset);
   }
   return undefined;
