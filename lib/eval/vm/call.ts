@@ -109,3 +109,16 @@ export function delay(compute: () => Value): Thunk {
 function runCompute(compute: () => Value): Whnf {
   return force(compute());
 }
+
+/** Thunks of `code(env, 0)`, `code(env, 1)`, … but for the values given in pairs: index, value. */
+export function delayAll(
+  code: (env: never, index: number) => Whnf,
+  env: unknown,
+  count: number,
+  values: readonly unknown[],
+): Value[] {
+  const all: Value[] = [];
+  for (let i = 0; i < count; i++) all.push(new Thunk(code, env, i));
+  for (let i = 0; i < values.length; i += 2) all[values[i] as number] = values[i + 1] as Value;
+  return all;
+}

@@ -63,6 +63,10 @@ export function emitProgram(root: Fn, counting = false): Emitted {
 const MAX = "9007199254740991";
 /** V8 compiles deeply nested expressions slowly or not at all; such a program is left to the closures. */
 const DEPTH_LIMIT = 1000;
+/** The thunks of sets with at least this many attributes … */
+const GROUP_MIN = 64;
+/** … are written in groups of so many. */
+const GROUP_SIZE = 12;
 const MARK = "\u0001";
 const MARK_END = "\u0002";
 
@@ -107,7 +111,8 @@ class Table<T> {
 }
 
 class Emitter {
-  private readonly functions: string[] = [];
+  private functions: string[] = [];
+  private groups = 0;
   private readonly names = new Table<string>();
   private readonly shapes = new Table<number[]>();
   private readonly positions: (readonly number[])[] = [];
@@ -173,6 +178,29 @@ class Emitter {
     const body = this.tail(fn.body, level);
     this.functions.push(`function ${name}(e){${declarations(level, 0)}${body}}`);
     return name;
+  }
+
+  /**
+   * The values of a large set. Its thunks are functions inside functions, one for each group: V8 makes nothing of a
+   * group before one of it is needed, and of a package set few are. One loop makes all the thunks.
+   */
+  private manyValues(values: readonly Node[], level: Level): string {
+    const others = values.flatMap((value, i) => (value.op === "thunk" ? [] : [`${i},${this.lazy(value, level)}`]));
+    const id = this.groups++;
+    const outer = this.functions;
+    const makers: string[] = [];
+    for (let from = 0; from < values.length; from += GROUP_SIZE) {
+      this.functions = [];
+      const group = values.slice(from, from + GROUP_SIZE);
+      const members = group.map((value) => (value.op === "thunk" ? this.thunk(value.fn, level) : "0"));
+      makers.push(`function(){${this.functions.join("\n")}\nreturn[${members.join(",")}]}`);
+    }
+    this.functions = outer;
+    outer.push(
+      `var G${id}=[],M${id}=[${makers.join(",\n")}];`,
+      `function q${id}(e,k){var g=k/${GROUP_SIZE}|0;return(G${id}[g]||(G${id}[g]=M${id}[g]()))[k%${GROUP_SIZE}](e)}`,
+    );
+    return `delayAll(q${id},${envOf(level)},${values.length},[${others.join(",")}])`;
   }
 
   /** Writes a lambda; answers the expression that makes its closure. */
@@ -659,8 +687,11 @@ class Emitter {
     if (node.names.length > 0) {
       const names = node.names.map((name) => this.names.index(name, name));
       const shape = this.shapes.index(names.join(","), names);
-      const values = node.values.map((value) => this.lazy(value, level));
-      set = `attrs(${this.places(node.offsets)},${shape},[${values.join(",")}])`;
+      const values =
+        names.length >= GROUP_MIN
+          ? this.manyValues(node.values, level)
+          : `[${node.values.map((value) => this.lazy(value, level)).join(",")}]`;
+      set = `attrs(${this.places(node.offsets)},${shape},${values})`;
     }
     if (node.dynamics.length === 0) return set;
     const positions = `places(${this.places(node.dynamics.map((dynamic) => dynamic.at))})`;
@@ -680,6 +711,7 @@ export const OPERATIONS: readonly string[] = [
   "Thunk",
   "Lambda",
   "EMPTY_ATTRS",
+  "delayAll",
   "force",
   "peek",
   "call1",

@@ -9,7 +9,7 @@ import { internShape, type Shape } from "../value/shape.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
-import { call1, call2, callMany } from "./call.ts";
+import { call1, call2, callMany, delayAll } from "./call.ts";
 import { addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
 import type { Emitted, InfoEntry } from "./emit.ts";
 import { equalValues } from "./equal.ts";
@@ -39,6 +39,7 @@ const RUNTIME = {
   Thunk,
   Lambda,
   EMPTY_ATTRS,
+  delayAll,
   force,
   peek,
   call1,
