@@ -126,9 +126,9 @@ class Emitter {
     this.counting = counting;
   }
 
-  /** An expression that also adds to a count, in code that counts. */
-  private counted(node: Node, text: string): string {
-    const steps = this.counting ? countsOf(node).map(([count, n]) => `C.${count}+=${n},`) : [];
+  /** An expression that also adds to a count, in code that counts; `times` the node stands for so many. */
+  private counted(node: Node, text: string, times = 1): string {
+    const steps = this.counting ? countsOf(node).map(([count, n]) => `C.${count}+=${n * times},`) : [];
     return steps.length === 0 ? text : `(${steps.join("")}${text})`;
   }
 
@@ -200,7 +200,9 @@ class Emitter {
       `var G${id}=[],M${id}=[${makers.join(",\n")}];`,
       `function q${id}(e,k){var g=k/${GROUP_SIZE}|0;return(G${id}[g]||(G${id}[g]=M${id}[g]()))[k%${GROUP_SIZE}](e)}`,
     );
-    return `delayAll(q${id},${envOf(level)},${values.length},[${others.join(",")}])`;
+    const text = `delayAll(q${id},${envOf(level)},${values.length},[${others.join(",")}])`;
+    const first = values.find((value) => value.op === "thunk");
+    return first === undefined ? text : this.counted(first, text, values.length - others.length);
   }
 
   /** Writes a lambda; answers the expression that makes its closure. */
