@@ -99,19 +99,23 @@ export class Source {
 
   /** The offset at which each line starts. A line ends with `\n`, `\r\n` or `\r`. */
   private lineStarts(): Uint32Array {
-    if (this.lines) return this.lines;
-    const starts = [0];
-    const text = this.text;
-    const returns = text.includes("\r");
-    // The engine's search is many times faster than a loop over chars; files with carriage returns are rare.
-    for (let i = text.indexOf("\n"); !returns && i >= 0; i = text.indexOf("\n", i + 1)) starts.push(i + 1);
-    for (let i = 0; returns && i < text.length; i++) {
-      const char = text.charCodeAt(i);
-      if (char === LINE_FEED || (char === CARRIAGE_RETURN && text.charCodeAt(i + 1) !== LINE_FEED)) starts.push(i + 1);
-    }
-    this.lines = Uint32Array.from(starts);
+    this.lines ??= Uint32Array.from(findLineStarts(this.text));
     return this.lines;
   }
+}
+
+function findLineStarts(text: string): number[] {
+  const starts = [0];
+  if (!text.includes("\r")) {
+    // The engine's search is many times faster than a loop over chars.
+    for (let i = text.indexOf("\n"); i >= 0; i = text.indexOf("\n", i + 1)) starts.push(i + 1);
+    return starts;
+  }
+  for (let i = 0; i < text.length; i++) {
+    const char = text.charCodeAt(i);
+    if (char === LINE_FEED || (char === CARRIAGE_RETURN && text.charCodeAt(i + 1) !== LINE_FEED)) starts.push(i + 1);
+  }
+  return starts;
 }
 
 function isLineBreak(char: number): boolean {

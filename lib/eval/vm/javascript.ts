@@ -158,8 +158,11 @@ class LinkedPositions implements Positions, DynamicPositions {
 function link(emitted: Emitted, unit: Unit): Linked {
   const { tables } = emitted;
   const y = tables.names.map(symbol);
-  const shapes: (Shape | undefined)[] = new Array(tables.shapes.length);
-  const positions: (Positions | undefined)[] = new Array(tables.sets);
+  const shapes: (Shape | undefined)[] = [];
+  const positions: (Positions | undefined)[] = [];
+  // Room for all at once: arrays that are filled here and there would become hash tables.
+  shapes.length = tables.shapes.length;
+  positions.length = tables.sets;
   const shapeOf = (index: number): Shape => {
     const names = tables.shapes[index] as readonly number[];
     return (shapes[index] = internShape(names.map((name) => y[name] as Sym)));
