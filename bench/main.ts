@@ -16,6 +16,7 @@ const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly Ben
   eval: () => import("./eval.ts"),
   nixpkgs: () => import("./nixpkgs.ts"),
   grpc: () => import("./grpc.ts"),
+  mount: () => import("./mount.ts"),
 };
 
 interface Outcome {

@@ -2,12 +2,16 @@
 #include "fuse/blob.h"
 
 #include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 
 #include "blake3/blake3.h"
 #include "common/failure.h"
@@ -23,61 +27,63 @@ int64_t now() {
   return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count() + 1;
 }
 
-// What the kernel takes at once.
-constexpr size_t kMaxParts = 1024;
-
-// Fills `parts`, which it changes. Bytes read, fewer at the end of the file; -1 with errno.
-ssize_t read_up_to(int fd, std::vector<iovec>& parts, uint64_t offset) {
+// Bytes read, fewer at the end of the file; -1 with errno.
+ssize_t pread_up_to(int fd, uint8_t* out, size_t size, uint64_t offset) {
   size_t done = 0;
-  for (size_t at = 0; at < parts.size();) {
-    const auto count = static_cast<int>(std::min(parts.size() - at, kMaxParts));
-    const ssize_t n = preadv(fd, &parts[at], count, static_cast<off_t>(offset + done));
+  while (done < size) {
+    const ssize_t n = pread(fd, out + done, size - done, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return -1;
     if (n == 0) break;
     done += static_cast<size_t>(n);
-    size_t left = static_cast<size_t>(n);
-    for (; at < parts.size() && left >= parts[at].iov_len; at++) left -= parts[at].iov_len;
-    if (left > 0) parts[at] = {static_cast<uint8_t*>(parts[at].iov_base) + left, parts[at].iov_len - left};
   }
   return static_cast<ssize_t>(done);
 }
 
-void copy_to(const std::vector<iovec>& parts, const uint8_t* from) {
-  for (const iovec& part : parts) {
-    std::memcpy(part.iov_base, from, part.iov_len);
-    from += part.iov_len;
+// Packs are filled up to 1 GiB; a mapping that long at least shows what is written later too.
+constexpr uint64_t kMapped = uint64_t{2} << 30;
+
+// Where copy_mapped() goes on after a fault; null outside of it.
+thread_local sigjmp_buf* after_fault = nullptr;
+struct sigaction before_us;
+
+void on_fault(int signal, siginfo_t* info, void* context) {
+  if (after_fault) siglongjmp(*after_fault, 1);
+  if ((before_us.sa_flags & SA_SIGINFO) != 0) {
+    before_us.sa_sigaction(signal, info, context);
+  } else if (before_us.sa_handler != SIG_DFL && before_us.sa_handler != SIG_IGN) {
+    before_us.sa_handler(signal);
+  } else {
+    // The access is tried again, and ends the process as it would have without us.
+    sigaction(signal, &before_us, nullptr);
   }
 }
 
-// Hands out places one behind the other.
-class Cursor {
- public:
-  explicit Cursor(const Places& places) : from_(places) {}
-
-  void next(size_t size, Places& out) {
-    out.parts.clear();
-    out.shared = from_.shared;
-    while (size > 0 && at_ < from_.parts.size()) {
-      const iovec& part = from_.parts[at_];
-      const size_t length = std::min(size, part.iov_len - within_);
-      if (length > 0) out.parts.push_back({static_cast<uint8_t*>(part.iov_base) + within_, length});
-      size -= length;
-      within_ += length;
-      if (within_ == part.iov_len) {
-        at_++;
-        within_ = 0;
-      }
-    }
-  }
-
- private:
-  const Places& from_;
-  size_t at_ = 0;
-  size_t within_ = 0;
-};
+void take_faults() {
+  struct sigaction ours{};
+  ours.sa_sigaction = on_fault;
+  // Not blocked meanwhile: leaving the handler by a jump would leave it blocked.
+  ours.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+  sigaction(SIGBUS, &ours, &before_us);
+}
 
 }  // namespace
+
+bool copy_mapped(void* to, const void* from, size_t size) {
+  static std::once_flag taken;
+  std::call_once(taken, take_faults);
+  sigjmp_buf here;
+  if (sigsetjmp(here, 0) != 0) {
+    after_fault = nullptr;
+    return false;
+  }
+  after_fault = &here;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  std::memcpy(to, from, size);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  after_fault = nullptr;
+  return true;
+}
 
 std::shared_ptr<const Pack> Pack::open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -85,7 +91,23 @@ std::shared_ptr<const Pack> Pack::open(const std::string& path) {
   return std::shared_ptr<const Pack>(new Pack(path, fd));
 }
 
-Pack::~Pack() { ::close(fd_); }
+Pack::Pack(std::string path, int fd) : path_(std::move(path)), fd_(fd) {
+  struct stat info{};
+  if (fstat(fd_, &info) != 0) return;
+  length_ = std::max<uint64_t>(static_cast<uint64_t>(info.st_size), kMapped);
+  base_ = mmap(nullptr, length_, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd_, 0);
+  if (base_ == MAP_FAILED) base_ = nullptr;
+}
+
+Pack::~Pack() {
+  if (base_) munmap(base_, length_);
+  ::close(fd_);
+}
+
+const uint8_t* Pack::mapped(uint64_t offset, uint64_t size) const {
+  const bool inside = base_ && offset <= length_ && size <= length_ - offset;
+  return inside ? static_cast<const uint8_t*>(base_) + offset : nullptr;
+}
 
 bool Pack::unlinked() const {
   struct stat info{};
@@ -102,45 +124,63 @@ Blob::Blob(std::vector<std::shared_ptr<const Pack>> packs, std::vector<Chunk> ch
   }
 }
 
-bool Blob::read(uint64_t offset, size_t size, const Places& places, std::string& problem) {
-  thread_local Places part_places;
-  Cursor cursor(places);
-  auto after = std::upper_bound(chunks_.begin(), chunks_.end(), offset,
-                                [](uint64_t at, const Chunk& chunk) { return at < chunk.start; });
-  size_t index = after == chunks_.begin() ? 0 : static_cast<size_t>(after - chunks_.begin()) - 1;
-  for (; size > 0 && index < chunks_.size(); index++) {
+bool Blob::read(uint64_t offset, size_t size, uint8_t* out, std::string& problem) {
+  for (size_t index = chunk_at(offset); size > 0 && index < chunks_.size(); index++) {
     const Chunk& chunk = chunks_[index];
     const auto from = static_cast<uint32_t>(offset - chunk.start);
     const size_t part = std::min<size_t>(size, chunk.length - from);
-    cursor.next(part, part_places);
-    if (!read_chunk(index, from, part, part_places, problem)) return false;
+    if (!read_chunk(index, from, part, out, problem)) return false;
+    out += part;
     offset += part;
     size -= part;
   }
   return size == 0;
 }
 
-bool Blob::read_chunk(size_t index, uint32_t from, size_t size, Places& places, std::string& problem) {
+bool Blob::view(uint64_t offset, size_t size, std::vector<iovec>& parts) const {
+  parts.clear();
+  for (size_t index = chunk_at(offset); size > 0 && index < chunks_.size(); index++) {
+    if (states_[index].load(std::memory_order_acquire) != kVerified) return false;
+    const Chunk& chunk = chunks_[index];
+    const uint64_t from = offset - chunk.start;
+    const size_t part = std::min<size_t>(size, chunk.length - from);
+    const uint8_t* bytes = packs_[chunk.pack]->mapped(chunk.offset + from, part);
+    if (!bytes) return false;
+    parts.push_back({const_cast<uint8_t*>(bytes), part});
+    offset += part;
+    size -= part;
+  }
+  return size == 0;
+}
+
+size_t Blob::chunk_at(uint64_t offset) const {
+  auto after = std::upper_bound(chunks_.begin(), chunks_.end(), offset,
+                                [](uint64_t at, const Chunk& chunk) { return at < chunk.start; });
+  return after == chunks_.begin() ? 0 : static_cast<size_t>(after - chunks_.begin()) - 1;
+}
+
+bool Blob::read_chunk(size_t index, uint32_t from, size_t size, uint8_t* out, std::string& problem) {
   const Chunk& chunk = chunks_[index];
   const uint8_t state = states_[index].load(std::memory_order_acquire);
   if (state == kBad) return false;
-  // An unverified chunk is read as a whole, into place when all of it is wanted there.
-  const bool in_place = state == kVerified || (size == chunk.length && places.parts.size() == 1 && !places.shared);
+  const int fd = packs_[chunk.pack]->fd();
+  const bool whole = size == chunk.length;
+  // An unverified chunk is read as a whole, into place when all of it is wanted.
   thread_local std::vector<uint8_t> scratch;
-  thread_local std::vector<iovec> target;
-  if (in_place) {
-    target = places.parts;
-  } else {
+  uint8_t* target = out;
+  size_t length = size;
+  uint64_t offset = chunk.offset + from;
+  if (state == kUnknown && !whole) {
     if (scratch.size() < chunk.length) scratch.resize(chunk.length);
-    target.assign(1, {scratch.data(), chunk.length});
-    size = chunk.length;
+    target = scratch.data();
+    length = chunk.length;
+    offset = chunk.offset;
   }
-  const auto* bytes = static_cast<const uint8_t*>(target[0].iov_base);
-  const ssize_t got = read_up_to(packs_[chunk.pack]->fd(), target, chunk.offset + (in_place ? from : 0));
+  const ssize_t got = pread_up_to(fd, target, length, offset);
   if (got < 0) return fail(index, "cannot be read: " + errno_text(errno), problem);
-  if (static_cast<size_t>(got) < size) return fail(index, "is cut short", problem);
-  if (state == kUnknown && !verify(index, bytes, problem)) return false;
-  if (!in_place) copy_to(places.parts, scratch.data() + from);
+  if (static_cast<size_t>(got) < length) return fail(index, "is cut short", problem);
+  if (state == kUnknown && !verify(index, target, problem)) return false;
+  if (target != out) std::memcpy(out, target + from, size);
   // A chunk of unusual size does not leave its buffer behind.
   if (scratch.size() > (4u << 20)) std::vector<uint8_t>().swap(scratch);
   return true;

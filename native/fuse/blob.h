@@ -1,7 +1,9 @@
 // Blobs: where a file's bytes are, and reading them so that no unverified byte gets out.
 //
-// Packs are read by pread and not mapped: a pack cut short under a mapping (a full disk, a failing one) would kill the
-// process by SIGBUS and every user of the mount with it, while a short pread is an error for one range.
+// A chunk is read by pread and verified once; after that its bytes are taken from a mapping of its pack, which spares a
+// copy that costs more than the rest of a large read. Touching a mapping whose file was cut short kills a process by
+// SIGBUS. So only two touch it, which survive that: the kernel, when it is given the mapping to write from, and
+// copy_mapped().
 #pragma once
 
 #include <sys/uio.h>
@@ -26,15 +28,23 @@ class Pack {
   Pack& operator=(const Pack&) = delete;
 
   int fd() const { return fd_; }
+  // Where bytes of the file are mapped, or will be once the file has grown to hold them; null when they are too far.
+  const uint8_t* mapped(uint64_t offset, uint64_t size) const;
   const std::string& path() const { return path_; }
   // Whether a collection has replaced it: holding it keeps its space from being given back.
   bool unlinked() const;
 
  private:
-  Pack(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  Pack(std::string path, int fd);
   const std::string path_;
   const int fd_;
+  uint64_t length_ = 0;  // of the mapping
+  void* base_ = nullptr;
 };
+
+// Copies from mapped() bytes, or to memory that another process shares; false when a file behind one of them has been
+// cut short. The first call takes over SIGBUS for the process; a fault elsewhere does what it did before.
+bool copy_mapped(void* to, const void* from, size_t size);
 
 // One chunk of a blob, in the order of the blob.
 struct Chunk {
@@ -43,13 +53,6 @@ struct Chunk {
   uint64_t offset;  // in the pack
   uint32_t length;
   uint32_t pack;  // index into the blob's packs
-};
-
-// Where bytes are to go.
-struct Places {
-  std::vector<iovec> parts;
-  // Whether someone else may write there meanwhile, as a guest may: such bytes are not the ones to verify.
-  bool shared = false;
 };
 
 class Blob {
@@ -61,10 +64,12 @@ class Blob {
 
   uint64_t size() const { return size_; }
   bool remote() const { return remote_; }
-  // Fills `places`, `size` bytes together, from `offset`, all inside the blob. A chunk is verified as a whole the first
-  // time any of it is read. False when it cannot be had; `problem` then says why, naming the digest, the first time
-  // only.
-  bool read(uint64_t offset, size_t size, const Places& places, std::string& problem);
+  // Fills `out` with `size` bytes from `offset`, all inside the blob. A chunk is verified as a whole the first time any
+  // of it is read. False when it cannot be had; `problem` then says why, naming the digest, the first time only.
+  bool read(uint64_t offset, size_t size, uint8_t* out, std::string& problem);
+  // Gives the same bytes without reading them: they are to be taken by copy_mapped(), or by the kernel. False, if one
+  // of their chunks is not verified yet.
+  bool view(uint64_t offset, size_t size, std::vector<iovec>& parts) const;
   // Whether it failed long enough ago to be worth looking up again: a repair may have mended it.
   bool stale() const;
   bool uses_unlinked() const;
@@ -72,7 +77,8 @@ class Blob {
 
  private:
   enum State : uint8_t { kUnknown, kVerified, kBad };
-  bool read_chunk(size_t index, uint32_t from, size_t size, Places& places, std::string& problem);
+  size_t chunk_at(uint64_t offset) const;
+  bool read_chunk(size_t index, uint32_t from, size_t size, uint8_t* out, std::string& problem);
   bool verify(size_t index, const uint8_t* bytes, std::string& problem);
   bool fail(size_t index, const std::string& why, std::string& problem);
 

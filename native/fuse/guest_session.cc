@@ -34,14 +34,14 @@ class Scatter {
  public:
   explicit Scatter(const std::vector<iovec>& places) : places_(places) {}
 
-  void write(const void* bytes, size_t size) {
+  // False when a pack was cut short.
+  bool write(const void* bytes, size_t size) {
     const auto* from = static_cast<const uint8_t*>(bytes);
     while (size > 0 && at_ < places_.size()) {
       const iovec& place = places_[at_];
       const size_t part = std::min(size, place.iov_len - within_);
       uint8_t* to = static_cast<uint8_t*>(place.iov_base) + within_;
-      // Bytes that were read right into their destination are there.
-      if (to != from) std::memcpy(to, from, part);
+      if (!copy_mapped(to, from, part)) return false;
       from += part;
       size -= part;
       within_ += part;
@@ -50,6 +50,7 @@ class Scatter {
         within_ = 0;
       }
     }
+    return true;
   }
 
  private:
@@ -57,9 +58,6 @@ class Scatter {
   size_t at_ = 0;
   size_t within_ = 0;
 };
-
-// The chain whose request this thread is about to answer.
-thread_local const Chain* current = nullptr;
 
 ssize_t write_reply(int, iovec* parts, int count, void* channel) {
   auto* session = static_cast<GuestSession*>(static_cast<Channel*>(channel));
@@ -140,9 +138,7 @@ void GuestSession::serve(unsigned queue, Chain& chain) {
   fuse_buf buffer{};
   buffer.mem = request_.data();
   buffer.size = size;
-  current = &pending_[place].chain;
   fuse_session_process_buf(session_, &buffer);
-  current = nullptr;
   if (!verdict.answered) release(place, 0);
 }
 
@@ -202,36 +198,23 @@ int GuestSession::reply(const iovec* parts, int count) {
   // Nobody else touches it until it is released.
   const Chain& chain = pending->chain;
   out.unique = pending->unique;
-  const bool fits = total <= chain.writable_size;
-  if (!fits) {
-    out.len = sizeof out;
-    out.error = -EINVAL;
-    total = chain.writable_size < sizeof out ? 0 : sizeof out;
+  int error = total <= chain.writable_size ? 0 : EINVAL;
+  Scatter scatter(chain.writable);
+  if (error == 0) scatter.write(&out, sizeof out);
+  for (int i = 1; error == 0 && i < count; i++) {
+    if (!scatter.write(parts[i].iov_base, parts[i].iov_len)) error = EIO;
   }
-  if (total > 0) {
-    Scatter scatter(chain.writable);
-    scatter.write(&out, sizeof out);
-    for (int i = 1; fits && i < count; i++) scatter.write(parts[i].iov_base, parts[i].iov_len);
+  if (error == 0) {
+    release(place, static_cast<uint32_t>(total));
+    return 0;
   }
-  release(place, static_cast<uint32_t>(total));
+  const bool room = chain.writable_size >= sizeof out;
+  out.len = sizeof out;
+  out.error = -error;
+  if (room) Scatter(chain.writable).write(&out, sizeof out);
+  release(place, room ? sizeof out : 0);
   // libfuse complains of other errors aloud.
-  return fits ? 0 : -ENOENT;
-}
-
-bool GuestSession::destination(size_t size, Places& places) {
-  if (!current || current->writable_size < sizeof(fuse_out_header) + size) return false;
-  places.parts.clear();
-  places.shared = true;
-  size_t skip = sizeof(fuse_out_header);
-  for (const iovec& place : current->writable) {
-    if (size == 0) break;
-    const size_t skipped = std::min(skip, place.iov_len);
-    skip -= skipped;
-    const size_t part = std::min(size, place.iov_len - skipped);
-    if (part > 0) places.parts.push_back({static_cast<uint8_t*>(place.iov_base) + skipped, part});
-    size -= part;
-  }
-  return true;
+  return -ENOENT;
 }
 
 bool GuestSession::drain(unsigned queue, int milliseconds) {

@@ -3,7 +3,7 @@
 // Why libfuse's sessions with input and output of our own (fuse_session_custom_io), and not a protocol of our own
 // beside libfuse's: one table of operations then serves the kernel and guests alike, and a request of a guest costs
 // libfuse about half a microsecond of the five that it takes. What libfuse would take on trust is judged before
-// (request.h), and bytes of files go from the packs into the guest's buffers without a stop between (destination()).
+// (request.h), and verified bytes of files are copied once, from the packs' mappings into the guest's memory.
 #pragma once
 
 #include <condition_variable>
@@ -38,7 +38,6 @@ class GuestSession : public Channel {
   // Waits until the requests of a queue are finished, some milliseconds at most; whether they are.
   bool drain(unsigned queue, int milliseconds);
 
-  bool destination(size_t size, Places& places) override;
   // libfuse's reply: a header, then bytes. 0, or -errno.
   int reply(const iovec* parts, int count);
 

@@ -24,9 +24,7 @@ using namespace std::literals;
 // Contents never change: what the kernel was told holds for ever.
 constexpr double kForever = 1e9;
 
-Channel& channel_of(fuse_req_t req) { return *static_cast<Channel*>(fuse_req_userdata(req)); }
-
-State& state_of(fuse_req_t req) { return channel_of(req).state; }
+State& state_of(fuse_req_t req) { return static_cast<Channel*>(fuse_req_userdata(req))->state; }
 
 // ——— parking
 
@@ -199,16 +197,16 @@ void readlink(fuse_req_t req, fuse_ino_t node) {
 void open(fuse_req_t req, fuse_ino_t, fuse_file_info*) { fuse_reply_err(req, ENOSYS); }
 
 void reply_range(fuse_req_t req, Blob& blob, uint64_t offset, size_t size) {
-  thread_local std::vector<uint8_t> buffer;
-  thread_local Places places;
-  if (!channel_of(req).destination(size, places)) {
-    if (buffer.size() < size) buffer.resize(size);
-    places.parts.assign(1, {buffer.data(), size});
-    places.shared = false;
+  thread_local std::vector<iovec> parts;
+  if (blob.view(offset, size, parts)) {
+    fuse_reply_iov(req, parts.data(), static_cast<int>(parts.size()));
+    return;
   }
+  thread_local std::vector<uint8_t> buffer;
+  if (buffer.size() < size) buffer.resize(size);
   std::string problem;
-  if (blob.read(offset, size, places, problem)) {
-    fuse_reply_iov(req, places.parts.data(), static_cast<int>(places.parts.size()));
+  if (blob.read(offset, size, buffer.data(), problem)) {
+    fuse_reply_buf(req, reinterpret_cast<const char*>(buffer.data()), size);
     return;
   }
   if (!problem.empty()) state_of(req).log(problem);

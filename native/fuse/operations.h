@@ -11,17 +11,10 @@ namespace tvix::fuse {
 // The largest read request, in bytes: what the kernel's protocol allows.
 inline constexpr unsigned kMaxRead = 1u << 20;
 
-// What the user data of a session points to: the state, and what the operations want of the way that replies take.
+// What the user data of a session points to. A transport that has to know its session again derives from it.
 struct Channel {
   explicit Channel(State& state) : state(state) {}
   virtual ~Channel() = default;
-
-  // Where the `size` bytes of a reply's contents will end up, if they can be put there at once; else false.
-  virtual bool destination(size_t size, Places& places) {
-    (void)size, (void)places;
-    return false;
-  }
-
   State& state;
 };
 
