@@ -423,6 +423,8 @@ bool VhostUser::set_descriptor(Message& message) {
   switch (message.header.request) {
     case kSetVringCall:
       queue.call.reset(fd);
+      // What was finished meanwhile was told to nobody.
+      if (queue.running) signal(fd);
       return true;
     case kSetVringErr:
       queue.error.reset(fd);

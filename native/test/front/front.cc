@@ -119,8 +119,8 @@ void Front::start_ring(unsigned index, bool enable) {
   message(10, base, sizeof base);
   message(9, addresses, sizeof addresses);
   const uint64_t which = index;
-  message(12, &which, sizeof which, {one.kick});
   message(13, &which, sizeof which, {one.call});
+  message(12, &which, sizeof which, {one.kick});
   const uint32_t enabled[] = {index, 1};
   if (enable && (features_ & kProtocolFeature) != 0) message(18, enabled, sizeof enabled);
 }
