@@ -21,6 +21,10 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: "evaluate Nix expressions and print their values",
     load: () => import("./commands/eval.ts"),
   },
+  repl: {
+    summary: "evaluate expressions as they are typed",
+    load: () => import("./commands/repl.ts"),
+  },
   instantiate: {
     summary: "write derivations into a store and print their paths",
     load: () => import("./commands/instantiate.ts"),

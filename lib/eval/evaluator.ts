@@ -272,8 +272,30 @@ export class Evaluator implements Runtime {
 
   importScoped(scope: Attrs, path: string): Whnf {
     const source = this.readSource(this.resolveImport(path));
+    return this.runScoped(source, scope, this.backend === EXPLAINING_BACKEND)();
+  }
+
+  private runScoped(source: Source, scope: Attrs, explaining: boolean): () => Whnf {
     const unit = new Unit(this, source, this.globals, scope);
-    return compileClosures(this.compile(source, { ambient: scope }).root, unit, this.backend === EXPLAINING_BACKEND)();
+    return compileClosures(this.compile(source, { ambient: scope }).root, unit, explaining);
+  }
+
+  /** Compiles a source in which the names of `scope` are visible; the result evaluates it, with notes for errors. */
+  prepare(source: Source, scope: Attrs): () => Whnf {
+    const run = this.runScoped(source, scope, true);
+    return () => this.guard(run);
+  }
+
+  /** Forgets the values of files and what was copied of them, so that files that have changed are read again. */
+  forgetFiles(): void {
+    this.files.clear();
+    this.copies.clear();
+    this.entries.clear();
+  }
+
+  /** The names that need no binding. */
+  globalNames(): Iterable<string> {
+    return this.globals.keys();
   }
 
   /** The source that importing a path means. */
