@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { bytesToLatin1, encodeUtf8 } from "../../base/text.ts";
-import { quoteName } from "../../eval/vm/quote.ts";
+import { quoteName } from "../../eval/text/quote.ts";
 import { COMMAND_WORDS, type Repl } from "./repl.ts";
 import { display } from "./show.ts";
 

@@ -9,7 +9,7 @@ import { force } from "../../eval/value/thunk.ts";
 import { isList, type List, type Value, type Whnf } from "../../eval/value/value.ts";
 import { textOf } from "../../eval/vm/demand.ts";
 import { showShort } from "../../eval/vm/describe.ts";
-import { quoteName, quoteString } from "../../eval/vm/quote.ts";
+import { quoteName, quoteString } from "../../eval/text/quote.ts";
 
 const TYPE = symbol("type");
 const DRV_PATH = symbol("drvPath");
