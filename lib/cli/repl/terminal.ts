@@ -6,7 +6,7 @@ import { createInterface, type Interface } from "node:readline";
 import { TvixError } from "../../base/error.ts";
 import { bytesToLatin1, encodeUtf8 } from "../../base/text.ts";
 import { autoCall } from "../../eval/attr-path.ts";
-import { canonicalPath } from "../../";
+import { canonicalPath } from "../../eval/text/path.ts";
 import type { WorldFlags } from "../commands/eval/flags.ts";
 import { showEvalError } from "../commands/eval/report.ts";
 import { evaluateSubject, type OpenWorld, readSubjects, withWorld } from "../commands/eval/world.ts";
