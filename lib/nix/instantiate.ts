@@ -25,11 +25,16 @@ export interface DerivationRoot {
 export interface InstantiateOptions {
   readonly roots?: readonly DerivationRoot[];
   readonly signal?: AbortSignal;
+  /**
+   * Paths that earlier calls with the same set found or wrote, with all that they refer to. They are not looked into
+   * again, only looked for; what this call adds to the store joins them.
+   */
+  readonly settled?: Set<string>;
 }
 
 /** What {@link instantiate} did. */
 export interface InstantiateSummary {
-  /** Derivations in the closure. */
+  /** Derivations in the closure, those that were settled aside. */
   readonly derivations: number;
   /** Derivations that were not in the store before. */
   readonly written: number;
@@ -63,6 +68,7 @@ export async function instantiate(
       return await new Writer(world, store, options).run(drvPaths);
     } catch (error) {
       if (!(error instanceof CollectedError) || attempt === ATTEMPTS) throw error;
+      options.settled?.clear();
     }
   }
 }
@@ -82,7 +88,8 @@ class Writer {
   }
 
   async run(drvPaths: readonly string[]): Promise<InstantiateSummary> {
-    const { derivations, sources } = this.#closure(drvPaths);
+    const { derivations, sources, settled } = this.#world.known.closure(drvPaths, this.#options.settled);
+    for (const path of settled) this.#present.set(path, this.#parse(path));
     for (const path of sources) await this.#writeSource(path);
     const texts: StoredText[] = [];
     // In the order of evaluation, which has inputs first.
@@ -98,19 +105,8 @@ class Writer {
       throw missingInput(path);
     }
     await this.#writeTexts(texts);
+    for (const path of this.#present.keys()) this.#options.settled?.add(path);
     return { derivations: derivations.size, written: texts.length, sources: this.#sources };
-  }
-
-  #closure(drvPaths: readonly string[]): { derivations: Set<string>; sources: Set<string> } {
-    const derivations = new Set<string>();
-    const sources = new Set<string>();
-    for (const root of drvPaths) {
-      if (derivations.has(root)) continue;
-      const closure = this.#world.known.closure(root);
-      for (const path of closure.derivations) derivations.add(path);
-      for (const path of closure.sources) sources.add(path);
-    }
-    return { derivations, sources };
   }
 
   async #has(path: string): Promise<boolean> {

@@ -5,6 +5,15 @@
 
 import { type CompleteDerivation, type Derivation, type ModuloHash, moduloHash } from "../derivation/index.ts";
 
+/** What {@link KnownPaths.closure} answers, as absolute paths. */
+export interface Closure {
+  readonly derivations: ReadonlySet<string>;
+  readonly sources: ReadonlySet<string>;
+  readonly settled: ReadonlySet<string>;
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
 /** Derivations by path, in the order in which they were evaluated: inputs always before what uses them. */
 export class KnownPaths {
   private readonly derivations = new Map<string, CompleteDerivation>();
@@ -53,23 +62,29 @@ export class KnownPaths {
     return this.derivations.entries();
   }
 
-  /** The closure of a derivation: the derivations, and the sources they use. */
-  closure(root: string): { derivations: Set<string>; sources: Set<string> } {
-    const derivations = new Set<string>();
-    const sources = new Set<string>();
-    const pending = [root];
+  /**
+   * The closure of derivations: the derivations, and the sources they use. What is `settled` is answered on its own, and
+   * not looked into.
+   */
+  closure(roots: readonly string[], settled: ReadonlySet<string> = NOTHING): Closure {
+    const closure = { derivations: new Set<string>(), sources: new Set<string>(), settled: new Set<string>() };
+    const pending = [...roots];
     while (pending.length > 0) {
       const path = pending.pop() as string;
-      if (derivations.has(path)) continue;
-      derivations.add(path);
+      if (closure.derivations.has(path)) continue;
+      if (settled.has(path)) {
+        closure.settled.add(path);
+        continue;
+      }
+      closure.derivations.add(path);
       const derivation = this.derivation(path);
       if (derivation === undefined) continue;
       for (const source of derivation.inputSrcs) {
         if (source.endsWith(".drv")) pending.push(source);
-        else sources.add(source);
+        else (settled.has(source) ? closure.settled : closure.sources).add(source);
       }
       pending.push(...derivation.inputDrvs.keys());
     }
-    return { derivations, sources };
+    return closure;
   }
 }

@@ -282,7 +282,7 @@ function inputsOf(
     if (element.kind === "path") inputSrcs.add(element.path);
     else if (element.kind === "output") addOutput(element.drv, element.output);
     else {
-      const { derivations, sources } = known.closure(element.drv);
+      const { derivations, sources } = known.closure([element.drv]);
       for (const source of sources) inputSrcs.add(source);
       for (const drv of derivations) {
         inputSrcs.add(drv);

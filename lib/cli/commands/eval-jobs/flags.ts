@@ -27,5 +27,5 @@ export interface Order {
   readonly visit: readonly AttrPath[];
 }
 
-/** From a worker: what came of the paths of an order, one by one, and at its end what memory is used, in MiB. */
-export type Report = { readonly outcome: Outcome } | { readonly memory: number };
+/** From a worker: what came of the paths of an order, one by one, and at its end whether its memory is used up. */
+export type Report = { readonly outcome: Outcome } | { readonly full: boolean };

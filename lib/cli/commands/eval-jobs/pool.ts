@@ -13,8 +13,6 @@ const BATCH = 32;
 /** How a pool works. */
 export interface PoolOptions {
   readonly workers: number;
-  /** What a worker may use, in MiB. */
-  readonly ceiling: number;
   /** Called whenever tasks were finished. */
   readonly onProgress: () => void;
   readonly signal: AbortSignal;
@@ -97,7 +95,7 @@ class Pool {
       return;
     }
     hand.idle = true;
-    if (report.memory > this.#options.ceiling && !this.#schedule.finished) {
+    if (report.full && !this.#schedule.finished) {
       this.#hands.delete(hand);
       hand.child.disconnect();
       this.#hire();

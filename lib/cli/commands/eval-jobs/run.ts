@@ -35,7 +35,7 @@ export async function run(args: readonly string[], flags: JobsFlags): Promise<vo
     else output.append(lines);
   };
   try {
-    await interruptible((signal) => runPool(schedule, { workers, ceiling, onProgress, signal }));
+    await interruptible((signal) => runPool(schedule, { workers, onProgress, signal }));
     await printed;
     if (schedule.rootFailed) process.exitCode = EXIT.failed;
   } finally {

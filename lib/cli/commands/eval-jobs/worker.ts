@@ -4,6 +4,7 @@
 // its process ends, and the command starts another one.
 import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { on, once } from "node:events";
+import { getHeapStatistics } from "node:v8";
 import { basename, join, resolve } from "node:path";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { TvixError } from "../../../base/error.ts";
@@ -23,8 +24,14 @@ import { evaluateSubject, type OpenWorld, type Subject, withWorld } from "../eva
 import { withStore } from "../store/session.ts";
 import type { AttrPath, JobsFlags, Order, Outcome, Report } from "./flags.ts";
 
-/** Heap beyond the ceiling that a single job may need before it fails, as a factor. */
-const HEADROOM = 1.5;
+/** Of what a worker may use, the part that values may take; the rest is for young values, code and the engine. */
+const OLD_SHARE = 0.85;
+
+/** What young values may take, in MiB. */
+const YOUNG = 256;
+
+/** A heap as full as this is not filled further: collections would come ever more often. */
+const FULL = 0.9;
 
 /** Frames of a trace in the text of an error. */
 const FRAMES = 4;
@@ -33,14 +40,18 @@ const FRAMES = 4;
 export async function runWorker(subject: Subject, flags: JobsFlags, ceiling: number): Promise<void> {
   if (isMainThread) return await relay(ceiling);
   const serve = (store?: Store): Promise<void> =>
-    withWorld(flags, (world) => visitOrders(jobTree(subject, flags, world), flags, world, store), store);
+    withWorld(flags, (world) => visitOrders(jobTree(subject, flags, world), flags, ceiling, world, store), store);
   await (flags.instantiate || flags.gcRootsDir !== undefined ? withStore(flags, "write", serve) : serve());
 }
 
 /** Passes messages on between the command and the thread. */
 async function relay(ceiling: number): Promise<void> {
-  const limits = { ...DEEP_LIMITS, maxOldGenerationSizeMb: Math.ceil(ceiling * HEADROOM) };
-  const thread = new Worker(entry(), { argv: process.argv.slice(2), resourceLimits: limits });
+  const resourceLimits = {
+    ...DEEP_LIMITS,
+    maxYoungGenerationSizeMb: Math.min(YOUNG, ceiling / 4),
+    maxOldGenerationSizeMb: Math.ceil(ceiling * OLD_SHARE),
+  };
+  const thread = new Worker(entry(), { argv: process.argv.slice(2), resourceLimits });
   const tell = (order: Order | null): void => thread.postMessage(order, []);
   process.on("message", tell).on("disconnect", () => tell(null));
   // The command hears of it too, and tells when to end.
@@ -75,9 +86,16 @@ function jobTree(subject: Subject, flags: JobsFlags, { session, given }: OpenWor
   });
 }
 
-async function visitOrders(tree: JobTree, flags: JobsFlags, { session }: OpenWorld, store?: Store): Promise<void> {
+async function visitOrders(
+  tree: JobTree,
+  flags: JobsFlags,
+  ceiling: number,
+  { session }: OpenWorld,
+  store?: Store,
+): Promise<void> {
   const port = parentPort as NonNullable<typeof parentPort>;
   const send = (report: Report): void => port.postMessage(report);
+  const settled = new Set<string>();
   // All workers need the root: they compute it while the command still waits for the first answer.
   visit(tree, []);
   for await (const [order] of on(port, "message") as AsyncIterable<[Order | null]>) {
@@ -91,11 +109,18 @@ async function visitOrders(tree: JobTree, flags: JobsFlags, { session }: OpenWor
       return outcome;
     });
     if (store !== undefined) {
-      await instantiate(session.world, store, written, { roots: keep(flags, written) });
+      await instantiate(session.world, store, written, { roots: keep(flags, written), settled });
       for (const outcome of outcomes) send({ outcome });
     }
-    send({ memory: process.memoryUsage.rss() / (1 << 20) });
+    send({ full: isFull(ceiling) });
   }
+}
+
+function isFull(ceiling: number): boolean {
+  const MiB = 1 << 20;
+  return (
+    process.memoryUsage.rss() > ceiling * MiB || getHeapStatistics().used_heap_size > ceiling * OLD_SHARE * FULL * MiB
+  );
 }
 
 function visit(tree: JobTree, path: AttrPath): Visit | { readonly error: unknown } {
