@@ -1,6 +1,6 @@
 // `tvix eval-jobs`: every job of a value, in order, whatever fails and however many workers there are.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -107,6 +107,17 @@ test("tells more on request, of a part of the value and with arguments", () => {
   expect(parse(run("-A", "outside").stdout).map(({ attr }) => attr)).toEqual(["base"]);
   expect(parse(run("--force-recurse").stdout).map(({ attr }) => attr)).toContain("outside.base");
   expect(parse(run("-A", "inner.base").stdout)).toMatchObject([{ attr: "", attrPath: [], name: "base" }]);
+});
+
+test("takes the jobs of a flake", () => {
+  const flake = join(scratch, "flake");
+  mkdirSync(flake);
+  writeFileSync(
+    join(flake, "flake.nix"),
+    `{ outputs = { self }: { hydraJobs.x.y = derivation { name = "y"; system = "s"; builder = "b"; }; }; }`,
+  );
+  const { stdout } = run("--flake", `path:${flake}#hydraJobs`, "--force-recurse");
+  expect(parse(stdout)).toMatchObject([{ attr: "x.y", name: "y" }]);
 });
 
 test("a value that fails as a whole is one error, and a failure", () => {

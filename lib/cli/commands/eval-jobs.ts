@@ -1,6 +1,7 @@
 // `tvix eval-jobs`: evaluates all derivations of a value in several processes, a line of JSON for each.
 import { Command, Option } from "commander";
 import type { JobsFlags } from "./eval-jobs/flags.ts";
+import { addFlakeFlags } from "./eval/flake-flags.ts";
 import { addWorldFlags, joinArguments } from "./eval/flags.ts";
 
 /** The command line in a form that commander can read. */
@@ -21,7 +22,7 @@ export function build(): Command {
     .option("--gc-roots-dir <directory>", "write the derivations, keep them from collection, and link to them here")
     .option("--resume <file>", "continue this file: add the jobs that it does not have")
     .addOption(new Option("--as-worker").hideHelp());
-  return addWorldFlags(command)
+  return addFlakeFlags(addWorldFlags(command))
     .addHelpText(
       "after",
       `
@@ -31,6 +32,7 @@ Jobs come in the order of their attribute paths, whatever the number of workers.
 Examples:
   $ tvix eval-jobs ./release.nix --workers 2 | jq -r .drvPath
   $ tvix eval-jobs -E 'import <nixpkgs> {}' --select 'pkgs: pkgs.xorg' --meta
+  $ tvix eval-jobs --flake .#hydraJobs --workers 4
   $ tvix eval-jobs ./release.nix --resume jobs.jsonl`,
     )
     .action(async (files: string[], flags: JobsFlags) => (await import("./eval-jobs/run.ts")).run(files, flags));

@@ -1,8 +1,9 @@
 // The flags of `tvix eval-jobs`, and the words that its processes exchange.
+import type { FlakeFlags } from "../eval/flake-flags.ts";
 import type { WorldFlags } from "../eval/flags.ts";
 
 /** Flags of `tvix eval-jobs`. */
-export interface JobsFlags extends WorldFlags {
+export interface JobsFlags extends WorldFlags, FlakeFlags {
   readonly workers: string;
   readonly maxMemorySize: string;
   readonly select?: string;

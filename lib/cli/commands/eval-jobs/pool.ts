@@ -7,12 +7,11 @@ import type { Order, Outcome, Report } from "./flags.ts";
 import type { Schedule, Task } from "./schedule.ts";
 import { lineOf } from "./worker.ts";
 
-/** Tasks that a worker is given at a time. */
-const BATCH = 32;
-
 /** How a pool works. */
 export interface PoolOptions {
   readonly workers: number;
+  /** How many tasks a worker is given at a time. */
+  readonly batch: number;
   /** Called whenever tasks were finished. */
   readonly onProgress: () => void;
   readonly signal: AbortSignal;
@@ -78,7 +77,7 @@ class Pool {
       if (this.#hands.size === 0) this.#resolve();
     } else {
       for (const hand of this.#hands) {
-        const tasks = hand.idle ? schedule.take(BATCH, this.#options.workers) : [];
+        const tasks = hand.idle ? schedule.take(this.#options.batch, this.#options.workers) : [];
         if (tasks.length === 0) continue;
         hand.idle = false;
         hand.tasks.push(...tasks);

@@ -7,22 +7,31 @@ import { print } from "../../output.ts";
 import { EXIT } from "../../render/error.ts";
 import { openProgress } from "../../render/progress.ts";
 import { interruptible } from "../../signals.ts";
+import { withPurity } from "../eval/flake.ts";
 import { readSubjects } from "../eval/world.ts";
 import type { JobsFlags } from "./flags.ts";
 import { runPool } from "./pool.ts";
 import { Schedule } from "./schedule.ts";
 import { runWorker } from "./worker.ts";
 
+/** Tasks that a worker is given at a time: few, so that lines come soon and workers end together. */
+const BATCH = 32;
+
+/** The same where what they make is written: each batch is made durable once. */
+const WRITTEN_BATCH = 256;
+
 /** Prints a line for each job. */
-export async function run(args: readonly string[], flags: JobsFlags): Promise<void> {
+export async function run(args: readonly string[], asked: JobsFlags): Promise<void> {
+  const flags = withPurity(asked);
   const workers = wholeNumber(flags.workers, "--workers", 4 * availableParallelism());
   const ceiling = wholeNumber(flags.maxMemorySize, "--max-memory-size", 1 << 20);
-  const [subject, ...others] = readSubjects(args, flags);
+  const [subject, ...others] = flags.flake ? [args[0] ?? ".", ...args.slice(1)] : readSubjects(args, flags);
   if (subject === undefined || others.length > 0 || (flags.attr?.length ?? 0) > 1) {
-    throw new TvixError("ERR_CLI_USAGE", "eval-jobs takes one file or expression, and one attribute path");
+    throw new TvixError("ERR_CLI_USAGE", "eval-jobs takes one file, expression or flake, and one attribute path");
   }
   if (flags.asWorker) return await runWorker(subject, { ...flags, replay: false }, ceiling);
   const output = flags.resume === undefined ? undefined : continueFile(flags.resume);
+  const batch = flags.instantiate || flags.gcRootsDir !== undefined ? WRITTEN_BATCH : BATCH;
   const schedule = new Schedule((path) => output?.has(attrOfPath(path)) ?? false);
   const progress = await openProgress("evaluating", "items");
   let printed = Promise.resolve();
@@ -35,7 +44,7 @@ export async function run(args: readonly string[], flags: JobsFlags): Promise<vo
     else output.append(lines);
   };
   try {
-    await interruptible((signal) => runPool(schedule, { workers, onProgress, signal }));
+    await interruptible((signal) => runPool(schedule, { workers, batch, onProgress, signal }));
     await printed;
     if (schedule.rootFailed) process.exitCode = EXIT.failed;
   } finally {

@@ -20,6 +20,7 @@ import type { Value } from "../../../eval/value/value.ts";
 import type { Store } from "../../../store/store.ts";
 import { entry } from "../../entry.ts";
 import { EXIT } from "../../render/error.ts";
+import { evaluateFlakeArgument } from "../eval/flake.ts";
 import { evaluateSubject, type OpenWorld, type Subject, withWorld } from "../eval/world.ts";
 import { withStore } from "../store/session.ts";
 import type { AttrPath, JobsFlags, Order, Outcome, Report } from "./flags.ts";
@@ -36,8 +37,11 @@ const FULL = 0.9;
 /** Frames of a trace in the text of an error. */
 const FRAMES = 4;
 
-/** Runs as a worker until the command has no more to do. */
-export async function runWorker(subject: Subject, flags: JobsFlags, ceiling: number): Promise<void> {
+/**
+ * Runs as a worker until the command has no more to do.
+ * @param subject what has the jobs; a text names a flake
+ */
+export async function runWorker(subject: Subject | string, flags: JobsFlags, ceiling: number): Promise<void> {
   if (isMainThread) return await relay(ceiling);
   const serve = (store?: Store): Promise<void> =>
     withWorld(flags, (world) => visitOrders(jobTree(subject, flags, world), flags, ceiling, world, store), store);
@@ -69,11 +73,14 @@ async function relay(ceiling: number): Promise<void> {
   }
 }
 
-function jobTree(subject: Subject, flags: JobsFlags, { session, given }: OpenWorld): JobTree {
+function jobTree(subject: Subject | string, flags: JobsFlags, { session, given }: OpenWorld): JobTree {
   const { evaluator } = session;
   const [path = ""] = flags.attr ?? [];
   const root = (): Value => {
-    const value = evaluateSubject(subject, path, given, evaluator);
+    const value =
+      typeof subject === "string"
+        ? evaluateFlakeArgument(subject, path, given, session, evaluator)
+        : evaluateSubject(subject, path, given, evaluator);
     if (flags.select === undefined) return value;
     const select = evaluator.evaluate(Source.string(textToByteString(flags.select), textToByteString(process.cwd())));
     return call1(select, autoCall(value, given));
