@@ -116,6 +116,8 @@ export function updateAttrs(left: Attrs, right: Attrs): Attrs {
   }
   const upper = right.flatten();
   const base = left.base;
+  // The new layer often has the names of the one below, which then cannot be seen any more.
+  if (left.shape === upper.shape) return new Attrs(upper.shape, upper.values, base, upper.positions);
   const merge = left.shape.mergeWith(upper.shape);
   const layer = new Attrs(
     merge.shape,
