@@ -19,6 +19,7 @@ import {
 import { equalElements, compareValues } from "../vm/equal.ts";
 import { type Builtin, define } from "./define.ts";
 import { KeySet } from "./key-set.ts";
+import { mergeSort } from "./merge-sort.ts";
 import { PrimOp } from "../value/function.ts";
 
 const RIGHT = symbol("right");
@@ -101,14 +102,13 @@ function sort(f: Value, list: Value): Whnf {
   const items = forceList(list, "the second argument passed to builtins.sort");
   if (items.length === 0) return items;
   const callee = forceFunction(f, "the first argument passed to builtins.sort");
-  const copy: Value[] = items.map((item) => force(item));
-  // Array.prototype.sort is stable and asks only whether a comparison is negative, so one call of `f` decides.
+  const values = items.map(force);
   if (callee instanceof PrimOp && callee.builtin.name === "lessThan") {
-    return copy.sort((a, b) => (compareValues(a, b) < 0 ? -1 : 0));
+    return mergeSort(values, (a, b) => compareValues(a, b) < 0);
   }
-  return copy.sort((a, b) => {
+  return mergeSort(values, (a, b) => {
     const answer = call2(callee, a, b);
-    return (typeof answer === "boolean" ? answer : forceBool(answer, SORT_RESULT)) ? -1 : 0;
+    return typeof answer === "boolean" ? answer : forceBool(answer, SORT_RESULT);
   });
 }
 
