@@ -15,8 +15,11 @@ import type { Answer, Request, ThreadData } from "./blocking-thread.ts";
 /** What a module for a {@link BlockingThread} exports: asynchronous functions of at most one argument, by name. */
 export type BlockingFunctions = Readonly<Record<string, (argument: never) => Promise<unknown>>>;
 
-/** How long a worker may be without any sign of life. Its own event loop gives one every second. */
-const SILENCE_LIMIT_MS = 120_000;
+/** Options of {@link BlockingThread}. */
+export interface BlockingOptions {
+  /** Milliseconds without a sign of life after which a thread counts as lost; it gives one every second. Default: 120 000. */
+  readonly silence?: number;
+}
 
 /** Where the compiled module `path` (below lib/, ending in .js) is. Threads run compiled modules, whoever starts them. */
 export function compiledModule(path: string): URL {
@@ -28,12 +31,14 @@ export function compiledModule(path: string): URL {
 export class BlockingThread<F extends BlockingFunctions> {
   readonly #module: URL;
   readonly #options: unknown;
+  readonly #silence: number;
   #running: Running | undefined;
 
   /** @param options is given to the module's `open`, which answers the functions; structured clones only */
-  constructor(module: URL, options: unknown) {
+  constructor(module: URL, options: unknown, { silence = 120_000 }: BlockingOptions = {}) {
     this.#module = module;
     this.#options = options;
+    this.#silence = silence;
   }
 
   /**
@@ -42,7 +47,13 @@ export class BlockingThread<F extends BlockingFunctions> {
    */
   call<K extends keyof F & string>(name: K, argument: Parameters<F[K]>[0]): Awaited<ReturnType<F[K]>> {
     this.#running ??= new Running(this.#module, this.#options);
-    const answer = this.#running.ask({ name, argument });
+    const answer = this.#running.ask({ name, argument }, this.#silence);
+    if (answer === undefined) {
+      void this.close();
+      throw new TvixError("ERR_NIX_THREAD_LOST", `the thread that does '${name}' does not answer any more`, {
+        notes: ["it may have run out of memory"],
+      });
+    }
     if ("value" in answer) return answer.value as Awaited<ReturnType<F[K]>>;
     const { code, message, notes } = answer.error;
     if (code === undefined) throw new AssertionError(`in ${name}: ${message}`);
@@ -77,19 +88,16 @@ class Running {
     port1.unref();
   }
 
-  ask(request: Request): Answer {
+  /** Waits for the answer; `undefined` when the thread has given no sign of life for so long. */
+  ask(request: Request, silence: number): Answer | undefined {
     const before = Atomics.load(this.#signals, 0);
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port of Node, not a window
     this.#port.postMessage(request);
     for (;;) {
       const life = Atomics.load(this.#signals, 1);
-      const woken = Atomics.wait(this.#signals, 0, before, SILENCE_LIMIT_MS);
+      const woken = Atomics.wait(this.#signals, 0, before, silence);
       if (woken !== "timed-out") break;
-      if (Atomics.load(this.#signals, 1) === life) {
-        throw new TvixError("ERR_NIX_THREAD_LOST", `the thread that does '${request.name}' does not answer any more`, {
-          notes: ["it may have run out of memory"],
-        });
-      }
+      if (Atomics.load(this.#signals, 1) === life) return undefined;
     }
     const received: { message: Answer } | undefined = receiveMessageOnPort(this.#port);
     if (received === undefined) throw new AssertionError(`no answer to '${request.name}'`);

@@ -43,10 +43,12 @@ export async function excludeIgnored(
   // Few repositories have the attribute at all, and asking git about every path takes long.
   const files = items.filter(({ path }) => path === ".gitattributes" || path.endsWith("/.gitattributes"));
   if (files.length === 0) return items;
+  // Without a working tree Nix does not know what is a directory: patterns that end in a slash match nothing.
+  const mark = repository.hasWorkingTree ? 1 : 0;
   const paths = new Set<string>();
   for (const { path } of items) {
     paths.add(path);
-    for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1)) paths.add(path.slice(0, at + 1));
+    for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1)) paths.add(path.slice(0, at + mark));
   }
   const directory = await mkdtemp(join(tmpdir(), "tvix-git-"));
   try {
@@ -66,7 +68,7 @@ export async function excludeIgnored(
     return items.filter(({ path }) => {
       if (ignored.has(path)) return false;
       for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1)) {
-        if (ignored.has(path.slice(0, at + 1))) return false;
+        if (ignored.has(path.slice(0, at + mark))) return false;
       }
       return true;
     });

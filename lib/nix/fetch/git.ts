@@ -69,9 +69,12 @@ const SUBMODULE_DEPTH = 32;
 /** A repository that git can be run in. */
 export class GitRepository {
   readonly directory: string;
+  /** Whether it has a working tree. */
+  readonly hasWorkingTree: boolean;
 
-  constructor(directory: string) {
+  constructor(directory: string, hasWorkingTree: boolean) {
     this.directory = directory;
+    this.hasWorkingTree = hasWorkingTree;
   }
 
   git(args: readonly string[], options: CommandOptions = {}): Promise<Uint8Array> {
@@ -127,7 +130,7 @@ export async function readWorkingTree(
   directory: string,
   { submodules, exportIgnore, count }: GitShape & { readonly count: boolean },
 ): Promise<WorkingTree> {
-  const repository = new GitRepository(directory);
+  const repository = new GitRepository(directory, true);
   const head = await repository.commit("HEAD");
   const status = ["status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=all"];
   let isDirty = head === undefined || (await repository.git(status)).length > 0;
@@ -182,7 +185,7 @@ export async function fetchRevision(cache: FetchCache, request: GitRequest): Pro
       return revisionOf(known.tree, known.facts, []);
   }
   const { repository, commit, warnings } =
-    local === undefined ? await fetchRemote(cache, request) : await findLocal(new GitRepository(local), request);
+    local === undefined ? await fetchRemote(cache, request) : await findLocal(new GitRepository(local, true), request);
   const known = await cache.get(atRev(commit));
   if (known !== undefined) {
     if (local === undefined && rev === undefined) await cache.put(byRef, known.tree, known.facts);
@@ -256,7 +259,7 @@ async function openClone(cache: FetchCache, url: string, shallow: boolean): Prom
     await mkdir(directory, { recursive: true });
     await run("git", ["init", "--quiet", "--bare", "--", directory]);
   }
-  return new GitRepository(directory);
+  return new GitRepository(directory, false);
 }
 
 async function defaultBranch(repository: GitRepository, url: string, warnings: string[]): Promise<string> {
@@ -305,7 +308,7 @@ async function addTree(
     const inner: GitRequest = { ...request, url, ref: undefined, rev: object, allRefs: false, shallow: false };
     const local = await localRepository(url);
     const found =
-      local === undefined ? await fetchRemote(cache, inner) : await findLocal(new GitRepository(local), inner);
+      local === undefined ? await fetchRemote(cache, inner) : await findLocal(new GitRepository(local, true), inner);
     await addTree(cache, ingestion, below, found.repository, found.commit, inner, depth + 1);
   }
 }

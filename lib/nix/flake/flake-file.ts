@@ -110,7 +110,8 @@ function readInput(id: string, value: Value, prefix: InputPath): FlakeInput {
         checkId(inner);
         inputs.set(inner, readInput(inner, said, prefix));
       }
-    } else if (name === "url" && item instanceof NixPath) attrs.set(name, item.text);
+    } else if (name === "url")
+      attrs.set(name, item instanceof NixPath ? item.text : forceText(item, `\`url\` of ${where}`));
     else attrs.set(name, attributeOf(name, item));
   }
   const ref = refOf(attrs, isFlake);

@@ -15,7 +15,8 @@ export function parseLocalFlakeRef(text: string, directory: string, io: EvalIO):
   const [, path = "", query = "", fragment = ""] = /^([^?#]*)(\?[^#]*)?(#.*)?$/s.exec(text) ?? [];
   const isPath = path === "" || /^(\.{0,2}\/|\.{1,2}$)/.test(path);
   const [, relative] = /^path:((?!\/).*)$/s.exec(text) ?? [];
-  if (relative !== undefined) return parseFlakeRefWithFragment(`path:${percentEncode(directory, "/")}/${relative}`);
+  if (relative !== undefined)
+    return parseFlakeRefWithFragment(`path:${percentEncode(directory === "/" ? "" : directory, "/")}/${relative}`);
   if (!isPath) return parseFlakeRefWithFragment(text);
   const start = canonicalPath(path.startsWith("/") ? path : `${directory}/${path}`);
   const top = findUpward(start, "flake.nix", io);
