@@ -1,0 +1,73 @@
+// Flakes and URLs on the command line.
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { git, tarball, write } from "../nix/fetch/fixture.ts";
+import { tvix } from "./tvix.ts";
+
+const base = mkdtempSync(join(tmpdir(), "tvix-flake-"));
+const flake = join(base, "flake");
+
+beforeAll(async () => {
+  write(flake, {
+    "flake.nix": `{ outputs = { self }: {
+      packages.x86_64-linux = rec { default = derivation { name = "d"; system = "s"; builder = "b"; src = self; }; a = default; };
+      packages.aarch64-linux = { default = derivation { name = "d"; system = "s"; builder = "b"; src = self; }; };
+      lib.answer = 42;
+      impure = builtins.getEnv "HOME" != "";
+    }; }`,
+    "sub/file": "x",
+  });
+  git(flake, "init", "-q");
+  git(flake, "add", ".");
+  git(flake, "commit", "-qm", "flake");
+  writeFileSync(join(base, "pkgs.tar"), await tarball({ "top/default.nix": "{ x = 1; }" }));
+});
+
+afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+test("tvix eval --flake evaluates an attribute of a flake, purely unless told otherwise", () => {
+  expect(tvix(["eval", "--flake", `${flake}#lib.answer`]).stdout).toBe("42\n");
+  expect(tvix(["eval", "--flake", ".#lib", "--strict", "--json"], { cwd: join(flake, "sub") }).stdout).toBe(
+    '{"answer":42}\n',
+  );
+  expect(tvix(["eval", "--flake", "path:flake#.lib", "-A", "answer"], { cwd: base }).stdout).toBe("42\n");
+  expect(tvix(["eval", "--flake", ".#impure"], { cwd: flake }).stdout).toBe("false\n");
+  expect(tvix(["eval", "--flake", "--impure", ".#impure"], { cwd: flake }).stdout).toBe("true\n");
+  expect(existsSync(join(flake, "flake.lock"))).toBe(false);
+});
+
+test("what is not there, and flags that exclude each other, are errors", () => {
+  const missing = tvix(["eval", "--flake", `${flake}#absent`]);
+  expect(missing.status).toBe(1);
+  expect(missing.stderr).toMatch(/does not provide attribute 'packages\..*\.absent', 'legacyPackages\..*', 'absent'/);
+  expect(tvix(["eval", "--flake", base]).stderr).toMatch(/does not contain a 'flake.nix'/);
+  expect(tvix(["eval", "--impure", "-E", "1"]).stderr).toMatch(/--impure goes with --flake/);
+  expect(tvix(["eval", "--flake", "-E", "1"]).stderr).toMatch(/exclude each other/);
+});
+
+test("tvix instantiate --flake writes the derivation and the flake's tree", () => {
+  const store = join(base, "store");
+  const made = tvix(["instantiate", "--flake", "."], { cwd: flake, store });
+  expect(made.stderr).toBe("");
+  expect(made.stdout).toMatch(/^\/nix\/store\/[a-z0-9]{32}-d\.drv\n$/);
+  const source = tvix(["eval", "--raw", "--flake", ".#a.src.outPath"], { cwd: flake }).stdout;
+  expect(tvix(["store", "ls", source], { store }).stdout).toContain("flake.nix");
+});
+
+test("-I takes a URL", () => {
+  const { stdout } = tvix(["eval", "-I", `pkgs=file://${join(base, "pkgs.tar")}`, "-E", "(import <pkgs>).x"]);
+  expect(stdout).toBe("1\n");
+});
+
+test("an evaluation that fetched is not replayed", () => {
+  const file = join(base, "fetched");
+  writeFileSync(file, "x");
+  const args = ["eval", "-E", `builtins.readFile (builtins.fetchurl "file://${file}")`];
+  const env = { XDG_CACHE_HOME: join(base, "cache") };
+  expect(tvix(args, { env }).stdout).toBe('"x"\n');
+  rmSync(file);
+  rmSync(join(base, "cache/tvix/fetch"), { recursive: true });
+  expect(tvix(args, { env }).stderr).toMatch(/unable to download/);
+});
