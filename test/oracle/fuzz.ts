@@ -21,7 +21,7 @@ const BACKENDS = [CLOSURE_BACKEND, nodeBackend({ javascriptLimit: Number.POSITIV
 export function fuzz(count: number, seed: number): void {
   console.log(`${count} programs, seed ${seed}`);
   const random = new Random(seed);
-  const tally: Tally = { different: 0, reordered: 0 };
+  const tally: Tally = { different: 0, reordered: 0, repeated: 0 };
   for (let done = 0; done < count; ) {
     const mode = random.chance(50) ? "strict" : "parse";
     const size = Math.min(BATCH, count - done);
@@ -45,10 +45,14 @@ interface Tally {
   different: number;
   /** Programs with several mistakes of which Nix meets another first. */
   reordered: number;
+  /** Values in which other lists are marked as repeated. */
+  repeated: number;
 }
 
-function summary(count: number, { different, reordered }: Tally): string {
-  return `${count} programs, ${different} differences, ${reordered} with another error first`;
+const REPEATED = "\xc2\xabrepeated\xc2\xbb";
+
+function summary(count: number, { different, reordered, repeated }: Tally): string {
+  return `${count} programs, ${different} differences, ${reordered} with another error first, ${repeated} with other lists marked`;
 }
 
 function compareBatch(texts: readonly string[], mode: "strict" | "parse", backend: Backend, tally: Tally): void {
@@ -61,7 +65,9 @@ function compareBatch(texts: readonly string[], mode: "strict" | "parse", backen
     const wanted = expected[i] as Answer;
     if (agrees(answer, wanted)) continue;
     const crashed = answer.error?.kind === "crash";
+    const marked = wanted.value?.includes(REPEATED) !== answer.value?.includes(REPEATED);
     if (wanted.error !== undefined && answer.error !== undefined && !crashed) tally.reordered++;
+    else if (wanted.value !== undefined && answer.value !== undefined && marked) tally.repeated++;
     else tally.different++;
     console.log(`${mode}: ${text}\n  Nix  ${JSON.stringify(wanted)}\n  here ${JSON.stringify(answer)}\n`);
   }
