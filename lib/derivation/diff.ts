@@ -9,7 +9,7 @@ import type { Derivation } from "./model.ts";
 
 /** A field with different values; `undefined` where one side has none. */
 export interface FieldDifference {
-  /** `system`, `builder`, `args`, `outputs.out.hash`, `env.NAME`, … */
+  /** `system`, `builder`, `args`, `outputs.out.hash`, `env.NAME`, `structuredAttrs.NAME` (as JSON), … */
   readonly field: string;
   readonly before: string | undefined;
   readonly after: string | undefined;
@@ -29,6 +29,8 @@ export interface DerivationDifference {
   /** Input derivations of one name with different paths, which are looked into in turn. */
   readonly changed: readonly { readonly before: string; readonly after: string }[];
 }
+
+const BLANK = `/${" ".repeat(32)}-`;
 
 /** Reads a derivation by its path. */
 export type ReadDerivation = (path: string) => Promise<Derivation>;
@@ -82,12 +84,12 @@ function compare(pair: Pair, left: Derivation, right: Derivation): DerivationDif
       note(`outputs.${name}.hash`, a.hash, b.hash);
     }
   }
-  for (const name of union(left.env, right.env)) {
-    const [a, b] = [left.env.get(name), right.env.get(name)];
-    if (a === b) continue;
+  const [variables, otherVariables] = [variablesOf(left), variablesOf(right)];
+  for (const field of union(variables, otherVariables)) {
+    const [a, b] = [variables.get(field), otherVariables.get(field)];
     // Only hashes differ: an output path of its own, or an input that is told of below.
     if (a !== undefined && b !== undefined && withoutHashes(a) === withoutHashes(b)) continue;
-    note(`env.${name}`, a, b);
+    note(field, a, b);
   }
   for (const [path, { outputs }] of left.inputDrvs) {
     const other = right.inputDrvs.get(inputs.changed.find((changed) => changed.before === path)?.after ?? path);
@@ -100,6 +102,25 @@ function compare(pair: Pair, left: Derivation, right: Derivation): DerivationDif
     added: [...inputs.added, ...sources.added, ...sources.changed.map(({ after }) => after)],
     changed: inputs.changed,
   };
+}
+
+/** Environment variables by field, structured attributes taken apart. */
+function variablesOf({ env }: Derivation): Map<string, string> {
+  const variables = new Map<string, string>();
+  for (const [name, value] of env) {
+    const structured = name === "__json" ? structuredAttributes(value) : undefined;
+    if (structured === undefined) variables.set(`env.${name}`, value);
+    else for (const [key, item] of structured) variables.set(`structuredAttrs.${key}`, JSON.stringify(item));
+  }
+  return variables;
+}
+
+function structuredAttributes(json: string): [string, unknown][] | undefined {
+  try {
+    return Object.entries(JSON.parse(json) as object);
+  } catch {
+    return undefined;
+  }
 }
 
 function sorted(outputs: readonly string[]): string {
@@ -142,7 +163,7 @@ function nameOf(path: string): string {
   return base.slice(base.indexOf("-") + 1);
 }
 
-/** A text in which the hash parts of store paths are blank. */
-function withoutHashes(text: string): string {
-  return text.replace(/\/[0-9abcdfghijklmnpqrsvwxyz]{32}-/g, "/-");
+/** A text of the same length in which the hash parts of store paths are blank. */
+export function withoutHashes(text: string): string {
+  return text.replace(/\/[0-9abcdfghijklmnpqrsvwxyz]{32}-/g, BLANK);
 }

@@ -82,6 +82,13 @@ test("drv diff tells why derivations differ, down to the input that does", () =>
   expect(text.stdout).toContain('name\n      - "top-1"\n      + "top-2"');
   expect(text.stdout).toContain("input base.drv\n");
   expect(text.stdout).toContain('env.version\n      - "1"\n      + "2"');
+  const structured = (list: string): string => {
+    const text = `let d = import ./. { version = toString (builtins.length ${list}); }; in derivation {
+      name = "s"; system = "s"; builder = "b"; __structuredAttrs = true; input = d.g; list = ${list}; other = [ d.g ]; }`;
+    return lines(run("instantiate", "-E", text))[0] ?? "";
+  };
+  const [first] = lines(run("drv", "diff", "--json", structured("[ 1 ]"), structured("[ 1 2 ]")));
+  expect(JSON.parse(first ?? "").fields.map(({ field }: { field: string }) => field)).toEqual(["structuredAttrs.list"]);
   const [top, base] = lines(run("drv", "diff", "--json", one, two)).map((line) => JSON.parse(line));
   expect(top.changed).toHaveLength(1);
   expect(base).toMatchObject({ via: ["base.drv"], fields: [{ field: "env.version", before: "1", after: "2" }] });

@@ -1,5 +1,10 @@
 // `tvix drv diff`: why two derivations differ, as text or JSON.
-import { diffDerivations, type DerivationDifference, type FieldDifference } from "../../../derivation/diff.ts";
+import {
+  diffDerivations,
+  type DerivationDifference,
+  type FieldDifference,
+  withoutHashes,
+} from "../../../derivation/diff.ts";
 import { byteStringToText } from "../../../eval/source.ts";
 import { print } from "../../output.ts";
 import type { StoreOptions } from "../store/session.ts";
@@ -61,7 +66,9 @@ function render(difference: DerivationDifference): string {
 }
 
 function renderField({ field, before, after }: FieldDifference): string[] {
-  const start = before === undefined || after === undefined ? 0 : commonStart(before, after);
+  // Hashes differ where something behind them does: the first difference of their own is what tells.
+  const start =
+    before === undefined || after === undefined ? 0 : commonStart(withoutHashes(before), withoutHashes(after));
   return [
     `    ${field}`,
     ...(before === undefined ? [] : [`      - ${excerpt(before, start)}`]),
