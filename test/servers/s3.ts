@@ -23,8 +23,8 @@ export interface FakeBucket {
   readonly close: () => Promise<void>;
 }
 
-/** Starts one on a free port. */
-export async function startBucket(): Promise<FakeBucket> {
+/** Starts one on a free port of an address of this machine. */
+export async function startBucket(host = "127.0.0.1"): Promise<FakeBucket> {
   const objects = new Map<string, Buffer>();
   const requests: string[] = [];
   const server = createServer((request, response) => {
@@ -63,11 +63,11 @@ export async function startBucket(): Promise<FakeBucket> {
     response.writeHead(200, { "content-type": "application/xml" });
     response.end(`<ListBucketResult><IsTruncated>${more}</IsTruncated>${token}${contents}</ListBucketResult>`);
   };
-  server.listen(0, "127.0.0.1");
+  server.listen(0, host);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const bucket: FakeBucket = {
-    address: `s3://bucket/base?endpoint=http://127.0.0.1:${port}`,
+    address: `s3://bucket/base?endpoint=http://${host}:${port}`,
     objects,
     requests,
     fault: undefined,
