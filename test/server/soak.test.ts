@@ -29,7 +29,7 @@ const environment = {
 
 /** Starts the daemon and waits until it serves; `within` is what it is started under. */
 async function startDaemon(listen: string, store: string, within: readonly string[] = []): Promise<ChildProcess> {
-  const [command = "", ...args] = [
+  const [command, ...args] = [
     ...within,
     process.execPath,
     PROGRAM,
