@@ -29,16 +29,7 @@ const environment = {
 
 /** Starts the daemon and waits until it serves; `within` is what it is started under. */
 async function startDaemon(listen: string, store: string, within: readonly string[] = []): Promise<ChildProcess> {
-  const [command, ...args] = [
-    ...within,
-    process.execPath,
-    PROGRAM,
-    "daemon",
-    "--listen",
-    listen,
-    "--store",
-    store,
-  ];
+  const [command, ...args] = [...within, process.execPath, PROGRAM, "daemon", "--listen", listen, "--store", store];
   const daemon = spawn(command, args, { stdio: ["ignore", "inherit", "pipe"], env: environment });
   children.push(daemon);
   await once(daemon.stderr, "data");
