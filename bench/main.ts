@@ -14,6 +14,7 @@ const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly Ben
   store: () => import("./store.ts"),
   castore: () => import("./castore.ts"),
   eval: () => import("./eval.ts"),
+  "server-http": () => import("./server-http.ts"),
   nixpkgs: () => import("./nixpkgs.ts"),
   grpc: () => import("./grpc.ts"),
   mount: () => import("./mount.ts"),

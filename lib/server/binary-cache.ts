@@ -31,7 +31,7 @@ import { formatNarUrl, parseNarRoot } from "../store/nar/url.ts";
 import type { PathInfo } from "../store/path-info.ts";
 import { signPathInfo } from "../store/sign.ts";
 import type { Store } from "../store/store.ts";
-import { type Body, errorAnswer, type Exchange, sendBody, statusOf } from "./answer.ts";
+import { type Body, errorAnswer, type Exchange, sendBody, sendText, statusOf } from "./answer.ts";
 import { Metrics } from "./metrics.ts";
 import { treeRoutes } from "./trees.ts";
 import { uploadRoutes, type UploadOptions } from "./uploads.ts";
@@ -58,21 +58,51 @@ const HASH = "[0-9a-df-np-sv-z]{32}";
 const IDLE = 120_000;
 const FOREVER = "max-age=31536000, immutable";
 const CONNECTIONS_MAX = 4096;
+/** Milliseconds that a narinfo may be old, and how many are kept for so long. */
+const RECENT = 2000;
+const RECENT_MAX = 10_000;
 
 /**
  * A server for a store, for `listen` (listen.ts) to be given a place. Closing it leaves the store open.
  */
 export function binaryCacheServer(store: Store, options: BinaryCacheOptions = {}): Server {
   const metrics = new Metrics("tvix_cache");
-  const app = binaryCacheApp(store, options, metrics);
+  const recent = new RecentTexts();
+  const app = binaryCacheApp(store, options, metrics, recent);
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
-  const server = createServer({ keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 0 }, (i, o) => {
-    watch(metrics, i, o);
-    void listener(i, o);
-  });
+  const serve = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    watch(metrics, incoming, outgoing);
+    const text = incoming.method === "GET" ? recent.get(incoming.url ?? "") : undefined;
+    if (text === undefined) void listener(incoming, outgoing);
+    else sendText({ incoming, outgoing }, text, NARINFO_TYPE);
+  };
+  const server = createServer({ keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 0 }, serve);
   server.timeout = IDLE;
   server.maxConnections = CONNECTIONS_MAX;
   return server;
+}
+
+/**
+ * Narinfos sent a moment ago, by URL. Clients ask for them by the thousand, most of them for the same ones; for as long
+ * as this remembers one, what another process changes is not seen.
+ */
+class RecentTexts {
+  #texts = new Map<string, string>();
+  #until = 0;
+
+  get(url: string): string | undefined {
+    if (performance.now() > this.#until) this.clear();
+    return this.#texts.get(url);
+  }
+
+  set(url: string, text: string): void {
+    if (this.#texts.size === 0) this.#until = performance.now() + RECENT;
+    if (this.#texts.size < RECENT_MAX) this.#texts.set(url, text);
+  }
+
+  clear(): void {
+    if (this.#texts.size > 0) this.#texts = new Map();
+  }
 }
 
 /** Counts an exchange when it is over. */
@@ -97,7 +127,12 @@ function routeOf(url: string): string {
   return match?.[1] ?? match?.[2] ?? "other";
 }
 
-function binaryCacheApp(store: Store, options: BinaryCacheOptions, metrics: Metrics): Hono<CacheBindings> {
+function binaryCacheApp(
+  store: Store,
+  options: BinaryCacheOptions,
+  metrics: Metrics,
+  recent: RecentTexts,
+): Hono<CacheBindings> {
   const app = new Hono<CacheBindings>();
   const { priority = 40, keys = [], compress = false, onError } = options;
   app.onError((error, c) => {
@@ -109,16 +144,18 @@ function binaryCacheApp(store: Store, options: BinaryCacheOptions, metrics: Metr
   app.notFound(() => errorAnswer(new TvixError("ERR_SERVER_NOT_FOUND", "there is nothing here")));
   app.get("/", (c) => c.text("a Nix binary cache, served by tvix\n"));
   const cacheInfo = formatCacheInfo({ storeDir: store.storeDir, wantMassQuery: true, priority });
-  app.get("/nix-cache-info", (c) => c.body(cacheInfo, 200, { "content-type": CACHE_INFO_TYPE }));
-  app.get("/metrics", (c) => c.body(metrics.render(), 200, { "content-type": "text/plain; version=0.0.4" }));
+  app.get("/nix-cache-info", (c) => sendText(c.env, cacheInfo, CACHE_INFO_TYPE));
+  app.get("/metrics", (c) => sendText(c.env, metrics.render(), "text/plain; version=0.0.4"));
   app.get(`/:name{${HASH}\\.narinfo}`, async (c) => {
     const info = await pathInfo(store, c.req.param("name"));
     const signed = keys.reduce((so, key) => (isSignedBy(so, key) ? so : signPathInfo(so, key, store.storeDir)), info);
-    return c.body(narInfoText(signed, store.storeDir), 200, { "content-type": NARINFO_TYPE });
+    const text = narInfoText(signed, store.storeDir);
+    recent.set(c.env.incoming.url ?? "", text);
+    return sendText(c.env, text, NARINFO_TYPE);
   });
   app.get(`/:name{${HASH}\\.ls}`, async (c) => {
     const { root } = await pathInfo(store, c.req.param("name"));
-    return c.body(formatListing(await listNar(store.castore, root)), 200, { "content-type": "application/json" });
+    return sendText(c.env, formatListing(await listNar(store.castore, root)), "application/json");
   });
   const nar = (c: Context<CacheBindings>, root: Node, size: number | undefined) =>
     sendNar(store, c.env, root, size, compress);
@@ -135,7 +172,7 @@ function binaryCacheApp(store: Store, options: BinaryCacheOptions, metrics: Metr
     return await nar(c, entry.root, entry.narSize);
   });
   treeRoutes(app, store);
-  uploadRoutes(app, store, options, metrics);
+  uploadRoutes(app, store, options, metrics, () => recent.clear());
   return app;
 }
 

@@ -36,8 +36,14 @@ export interface UploadOptions {
 const NARINFO_MAX = 4 << 20;
 const COMPRESSIONS: readonly Compression[] = ["none", "xz", "bzip2", "gzip", "br", "zstd"];
 
-/** Adds the routes of uploads. */
-export function uploadRoutes(app: Hono<CacheBindings>, store: Store, options: UploadOptions, metrics: Metrics): void {
+/** Adds the routes of uploads. @param onChange called when a path has been stored */
+export function uploadRoutes(
+  app: Hono<CacheBindings>,
+  store: Store,
+  options: UploadOptions,
+  metrics: Metrics,
+  onChange: () => void,
+): void {
   const { maxUploads = 32 } = options;
   let uploads = 0;
   app.use("*", async (c, next) => {
@@ -59,6 +65,7 @@ export function uploadRoutes(app: Hono<CacheBindings>, store: Store, options: Up
   app.put("/:name{[0-9a-df-np-sv-z]{32}\\.narinfo}", async (c) => {
     const bytes = await readSmall(c.env.incoming, NARINFO_MAX);
     await storePath(store, c.req.param("name").slice(0, 32), parseNarInfo(bytes, { storeDir: store.storeDir }));
+    onChange();
     metrics.add("uploaded_paths_total", 1, "Paths stored by uploads.");
     return c.body(null, 201);
   });

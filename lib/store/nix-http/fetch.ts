@@ -2,6 +2,7 @@
 //
 // Whatever a server does ends in bytes or in a `TvixError`: nothing waits for ever, nothing grows without a limit, and
 // a download that breaks goes on where it stopped.
+import { setMaxListeners } from "node:events";
 import { createReadStream } from "node:fs";
 import {
   Agent as HttpAgent,
@@ -200,6 +201,8 @@ class HttpFetcher implements Fetcher {
 
   #send(ask: Ask, url: URL, signal?: AbortSignal): Promise<IncomingMessage> {
     const protocol = url.protocol as "http:" | "https:";
+    // As many requests as there are connections may listen to one signal.
+    if (signal) setMaxListeners(4 * CONNECTIONS, signal);
     const { idle } = this.#options;
     const options: RequestOptions = {
       method: ask.method,
