@@ -252,10 +252,11 @@ const substitute: BenchRow = {
       closure,
     ]),
   peers: () =>
-    filled("theirs", "nix", (store) => [
-      ...["--extra-experimental-features", "nix-command", "copy", "--no-check-sigs", "--refresh"],
-      ...["--from", servers.ours, "--to", store, closure],
-    ]),
+    filled("theirs", "nix", (store) =>
+      `--extra-experimental-features nix-command copy --no-check-sigs --refresh --from ${servers.ours} --to ${store} ${closure}`.split(
+        " ",
+      ),
+    ),
   cleanup,
 };
 
