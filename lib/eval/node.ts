@@ -1,6 +1,7 @@
 // What the evaluator can do on Node beyond index.ts: files, compiled JavaScript with a cache, engine tuning, and
 // stacks deep enough for deep recursion.
 
+import { setFlagsFromString } from "node:v8";
 import { isMainThread, Worker } from "node:worker_threads";
 import { unitDirectory } from "./io/unit-directory.ts";
 import { tuneEngine } from "./tune.ts";
@@ -36,12 +37,14 @@ export function nodeBackend(options: NodeBackendOptions = {}): TieredBackend {
 
 /**
  * What a deep thread gets, in MiB. A million nested calls need 400 to 600 of stack, depending on how soon V8 optimises
- * the function. The stack is scanned by every collection of young objects, so few and large ones keep it quick.
+ * the function. Every collection scans the stack, which takes a second when it is full: so the young generation is made
+ * that large at once that an endless recursion fills the stack first. Memory that is not used costs nothing.
  */
 export const DEEP_LIMITS: { readonly stackSizeMb: number; readonly maxYoungGenerationSizeMb: number } = {
   stackSizeMb: 640,
-  maxYoungGenerationSizeMb: 512,
+  maxYoungGenerationSizeMb: 1536,
 };
+const DEEP_SEMI_SPACE = "--min-semi-space-size=512";
 
 /** Whether this thread was started by {@link runDeep}. */
 export function isDeepThread(): boolean {
@@ -53,6 +56,8 @@ export function isDeepThread(): boolean {
  * Starting the thread costs some 30 ms, so it is worth it only after a stack overflow. `workerData` is for the module.
  */
 export function runDeep(module: URL, argv: readonly string[], workerData: unknown): Promise<number> {
+  // Read when the thread's heap is made; there is no resource limit for the size to begin with.
+  setFlagsFromString(DEEP_SEMI_SPACE);
   return new Promise((resolve, reject) => {
     const worker = new Worker(module, { argv: [...argv], workerData, resourceLimits: DEEP_LIMITS });
     worker.on("error", reject);
