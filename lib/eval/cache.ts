@@ -9,7 +9,7 @@
 
 import { bytesToLatin1 } from "../base/text.ts";
 import { sha256HexOfLatin1 } from "../formats/digest.ts";
-import type { Emitted, EmittedDetails, EmittedTables } from "./vm/emit.ts";
+import type { Emitted, EmittedDetails, EmittedTables } from "./vm/emitted.ts";
 
 /** Raised whenever emitted text or tables change their meaning. */
 const FORMAT = 4;

@@ -5,55 +5,12 @@
 // enclosing function. A variable that nested functions use lives in its function's frame, an array whose entry 0 is
 // the enclosing frame; all variables are JavaScript locals besides. Functions without captured variables have no
 // frame, and functions of which only parameters are captured make theirs when it is first needed.
-//
-// Safety: text of the source gets into the output only through `literal` (string constants) and as numbers. Names
-// are referred to by index into tables that travel beside the text as data.
-//
-// Places: an operation that can fail is preceded by a line break, and `lines[n]` is the offset in the Nix source of
-// what stands in line n. That is how a JavaScript stack trace becomes a Nix trace at no cost while all goes well.
 
 import { AssertionError } from "../../base/error.ts";
-import type { Counts } from "../observer.ts";
 import type { BinaryNode, Constant, Fn, FormalSlot, Node, Place } from "../ir/program.ts";
-
-/** One lambda of the source. */
-export interface InfoEntry {
-  readonly name: string;
-  readonly param: string;
-  readonly formals: readonly (readonly [name: number, hasDefault: 0 | 1, at: number])[] | null;
-  readonly ellipsis: boolean;
-  readonly at: number;
-}
-
-/** What travels beside the text; plain data, nothing of it tied to this process. */
-export interface EmittedTables {
-  /** Attribute names, referred to as `y<n>`. */
-  readonly names: readonly string[];
-  /** Shapes of set literals as indices into `names`. */
-  readonly shapes: readonly (readonly number[])[];
-  /** Global names, `g<n>`. */
-  readonly globals: readonly string[];
-  /** How many set literals and lists of dynamic attributes there are. */
-  readonly sets: number;
-}
-
-/** What travels beside the text and is seldom looked at. */
-export interface EmittedDetails {
-  /** By set literal, the offsets of its attributes by slot; by list of dynamic attributes, their offsets. */
-  readonly positions: readonly (readonly number[])[];
-  /** Lambdas, `I[n]`. */
-  readonly infos: readonly InfoEntry[];
-  /** By line of the text: the offset in the source, or -1. */
-  readonly lines: readonly number[];
-}
-
-/** A program as JavaScript. */
-export interface Emitted {
-  /** An expression: a function of (runtime operations, linked tables) that answers the root's code. */
-  readonly text: string;
-  readonly tables: EmittedTables;
-  details(): EmittedDetails;
-}
+import { countsOf } from "./counting.ts";
+import { type Emitted, type InfoEntry, literal, mark, OPERATIONS, resolveMarks } from "./emitted.ts";
+import { declarations, envOf, frameOf, type Level, openLevel, takeTemp } from "./level.ts";
 
 /** Writes a program as JavaScript, which counts what it does if asked. Throws a RangeError for too deep expressions. */
 export function emitProgram(root: Fn, counting = false): Emitted {
@@ -67,33 +24,6 @@ const DEPTH_LIMIT = 1000;
 const GROUP_MIN = 64;
 /** … are written in groups of so many. */
 const GROUP_SIZE = 12;
-const MARK = "\u0001";
-const MARK_END = "\u0002";
-
-/** A string constant as JavaScript text: the only way for text of the source into the output. */
-export function literal(text: string): string {
-  return JSON.stringify(text).replace(
-    /[\u007f-\uffff]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
-/** A function being written. */
-interface Level {
-  readonly fn: Fn;
-  readonly outer: Level | null;
-  readonly framed: boolean;
-  /** The frame holds only parameters and is made when it is first needed. */
-  readonly lateFrame: boolean;
-  /** By slot: the index in the frame. */
-  readonly index: readonly number[];
-  /** Slots known to hold weak head normal forms here. */
-  known: Set<number>;
-  temps: number;
-  maxTemps: number;
-  /** How deeply the expression being written is nested. */
-  depth: number;
-}
 
 class Table<T> {
   readonly items: T[] = [];
@@ -708,166 +638,14 @@ class Emitter {
   }
 }
 
-/** The operations that the text refers to by name; javascript.ts provides them. */
-export const OPERATIONS: readonly string[] = [
-  "Thunk",
-  "Lambda",
-  "EMPTY_ATTRS",
-  "delayAll",
-  "force",
-  "peek",
-  "call1",
-  "call2",
-  "callMany",
-  "select",
-  "lookup",
-  "hasAttr",
-  "attrName",
-  "lookupWith",
-  "bool",
-  "equal",
-  "less",
-  "add",
-  "sub",
-  "mul",
-  "div",
-  "override",
-  "update",
-  "concat",
-  "addend",
-  "interpolated",
-  "interpolate",
-  "appended",
-  "append",
-  "dynamicName",
-  "addDynamic",
-  "overrideSet",
-  "demandPattern",
-  "missingArgument",
-  "checkUnexpected",
-  "assertionFailed",
-];
-
-/** What an instruction adds to the counts. */
-function countsOf(node: Node): (readonly [count: keyof Counts, n: number])[] {
-  switch (node.op) {
-    case "thunk":
-      return [["thunks", 1]];
-    case "select":
-    case "has":
-      return [["lookups", node.path.length]];
-    case "with":
-      return [["lookups", 1]];
-    case "list":
-      return [
-        ["lists", 1],
-        ["listElements", node.items.length],
-      ];
-    case "concat":
-      return [["concats", 1]];
-    case "attrs":
-      return [
-        ["sets", 1],
-        ["setElements", node.names.length + node.dynamics.length],
-      ];
-    case "update":
-      return [["updates", 1]];
-    default:
-      return [];
-  }
-}
-
 /** An entry of a table that is filled as needed: most of a large file is never looked at. */
 function once(table: string, index: number, make: string): string {
   const entry = `${table}[${index}]`;
   return `${entry}||(${entry}=${make})`;
 }
 
-function mark(at: number): string {
-  return at < 0 ? "" : `${MARK}${at}${MARK_END}`;
-}
-
 function placeOf(node: Node): number {
   return "at" in node ? node.at : -1;
-}
-
-/** Turns marks into line breaks and collects the offsets. */
-function resolveMarks(marked: string): { text: string; lines: number[] } {
-  const lines: number[] = [];
-  const parts: string[] = [];
-  let offset = -1;
-  for (const chunk of marked.split(MARK)) {
-    const end = chunk.indexOf(MARK_END);
-    if (end >= 0) offset = Number(chunk.slice(0, end));
-    const text = chunk.slice(end + 1);
-    parts.push(text);
-    for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
-      lines.push(offset);
-      offset = -1;
-    }
-    lines.push(offset);
-    offset = -1;
-  }
-  return { text: parts.join("\n"), lines };
-}
-
-function openLevel(fn: Fn, outer: Level | null, params: number): Level {
-  const index: number[] = [];
-  let next = 1;
-  let onlyParams = fn.formals === undefined;
-  fn.captured.forEach((captured, slot) => {
-    index.push(captured ? next++ : 0);
-    if (captured && slot >= params) onlyParams = false;
-  });
-  const framed = next > 1;
-  return {
-    fn,
-    outer,
-    framed,
-    lateFrame: framed && onlyParams && params > 0,
-    index,
-    known: new Set(),
-    temps: 0,
-    maxTemps: 0,
-    depth: 0,
-  };
-}
-
-/** The variables of a function and its frame. */
-function declarations(level: Level, params: number): string {
-  const names: string[] = [];
-  for (let slot = params; slot < level.fn.captured.length; slot++) names.push(`v${slot}`);
-  for (let i = 0; i < level.maxTemps; i++) names.push(`x${i}`);
-  if (level.framed) names.push(level.lateFrame ? "F" : `F=${frameLiteral(level, params)}`);
-  return names.length === 0 ? "" : `var ${names.join(",")};`;
-}
-
-function frameLiteral(level: Level, params: number): string {
-  const items = ["e"];
-  level.fn.captured.forEach((captured, slot) => {
-    if (captured) items.push(slot < params ? `v${slot}` : "undefined");
-  });
-  return `[${items.join(",")}]`;
-}
-
-function takeTemp(level: Level): string {
-  const name = `x${level.temps++}`;
-  if (level.temps > level.maxTemps) level.maxTemps = level.temps;
-  return name;
-}
-
-/** The frame that functions made here run in. */
-function envOf(level: Level): string {
-  if (!level.framed) return "e";
-  if (!level.lateFrame) return "F";
-  return `(F||(F=${frameLiteral(level, level.fn.arity === 2 ? 2 : 1)}))`;
-}
-
-/** The frame of an enclosing framed function, as seen from `level`. */
-function frameOf(target: Level, level: Level): string {
-  let text = "e";
-  for (let at = level.outer; at !== target && at !== null; at = at.outer) if (at.framed) text += "[0]";
-  return text;
 }
 
 /** Instructions that yield what can be added to, constants among them: those are numbers, strings and paths. */

@@ -11,7 +11,7 @@ import { force, peek, Thunk } from "../value/thunk.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { call1, call2, callMany, delayAll } from "./call.ts";
 import { addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
-import type { Emitted, InfoEntry } from "./emit.ts";
+import type { Emitted, InfoEntry } from "./emitted.ts";
 import { equalValues } from "./equal.ts";
 import * as operate from "./operate.ts";
 import type { DynamicPositions } from "./operate.ts";

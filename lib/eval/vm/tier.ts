@@ -11,7 +11,8 @@ import type { Backend } from "../evaluator.ts";
 import type { Program } from "../ir/program.ts";
 import type { Whnf } from "../value/value.ts";
 import { compileClosures } from "./closures.ts";
-import { type Emitted, emitProgram } from "./emit.ts";
+import { emitProgram } from "./emit.ts";
+import type { Emitted } from "./emitted.ts";
 import { linkEmitted, scriptName } from "./javascript.ts";
 import type { Unit } from "./unit.ts";
 
