@@ -61,6 +61,17 @@ test("-I takes a URL", () => {
   expect(stdout).toBe("1\n");
 });
 
+test("--refresh asks again for what was fetched before", () => {
+  const file = join(base, "changing");
+  const read = (...flags: string[]): string =>
+    tvix(["eval", ...flags, "-E", `builtins.readFile (builtins.fetchurl "file://${file}")`]).stdout;
+  writeFileSync(file, "one");
+  expect(read()).toBe('"one"\n');
+  writeFileSync(file, "two");
+  expect(read()).toBe('"one"\n');
+  expect(read("--refresh")).toBe('"two"\n');
+});
+
 test("an evaluation that fetched is not replayed", () => {
   const file = join(base, "fetched");
   writeFileSync(file, "x");

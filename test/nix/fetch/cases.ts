@@ -195,6 +195,9 @@ const FLAKES: readonly string[] = [
   `${flake("uses")}.same`,
   `${flake("override")}.v`,
   `${flake("override")}.at`,
+  ...["copied", "path", "again", "filtered", "read", "imported", "context", "drvPath", "text"].map(
+    (name) => `${flake("source")}.${name}`,
+  ),
   `${flake("circle")}.v`,
   `${flake("astray")}.v`,
   `${flake("extra")}.v`,

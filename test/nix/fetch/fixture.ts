@@ -169,6 +169,18 @@ function makeFlakes(base: string): void {
   outputs = { self, uses }: { v = uses.v; inherit (uses.inputs.other) at; };
 }\n`,
     "second/flake.nix": leaf.replaceAll("leaf", "second"),
+    "source/sub/x.nix": "{ here = ./.; }\n",
+    "source/flake.nix": `{ outputs = { self }: {
+  copied = "\${./.} \${./sub} \${self} \${self}/sub";
+  path = builtins.path { path = ./.; name = "n"; };
+  again = builtins.path { path = self.outPath; };
+  filtered = builtins.filterSource (path: type: baseNameOf path != "sub") ./.;
+  read = [ (builtins.readDir ./.) (builtins.readFile (self + "/sub/x.nix")) (builtins.pathExists ./absent) ];
+  imported = import ./sub/x.nix;
+  context = builtins.getContext "\${./sub}";
+  drvPath = (derivation { name = "d"; system = "s"; builder = "b"; src = ./.; inherit self; sub = ./sub; }).drvPath;
+  text = builtins.toFile "x" "\${self}";
+}; }\n`,
     "circle/flake.nix": `{ inputs.back.url = "path:${base}/circle-back"; outputs = { self, back }: { v = 1; }; }\n`,
     "circle-back/flake.nix": `{ inputs.on.url = "path:${base}/circle"; outputs = { self, on }: { v = 1; }; }\n`,
     "astray/flake.nix": '{ inputs.x.follows = "y/z"; outputs = { self, x }: { v = 1; }; }\n',

@@ -15,6 +15,7 @@ export interface WorldFlags {
   readonly nixVersion?: string;
   readonly showTrace?: boolean;
   readonly warn: "own" | "all" | "none";
+  readonly refresh?: boolean;
   /** False with `--no-cache`. */
   readonly cache: boolean;
   /** False with `--no-replay`. */
@@ -44,6 +45,7 @@ export function addWorldFlags(command: Command): Command {
         .choices(["own", "all", "none"])
         .default("own"),
     )
+    .option("--refresh", "ask again for what was fetched within the last hour")
     .option("--no-cache", "neither read nor write compiled code; nor replay")
     .option("--no-replay", "evaluate even if nothing has changed since the last time")
     .option("--store <address>", "which store")

@@ -70,7 +70,7 @@ export async function withWorld(
     if (!explaining) traceIo(record);
   };
   const recorder = new Recorder(flags, flags.traceIo ? recordingIO(host, traced) : host);
-  const fetcher = new Fetcher({ directory: cacheDirectory("fetch") });
+  const fetcher = new Fetcher({ directory: cacheDirectory("fetch"), ...(flags.refresh ? { ttl: 0 } : {}) });
   const own = store === undefined ? ownReader(flags, recorder.io) : undefined;
   try {
     if (flags.store !== undefined) own?.open();
