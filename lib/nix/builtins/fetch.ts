@@ -3,9 +3,9 @@
 import { equalBytes } from "../../base/bytes.ts";
 import { type Builtin, define } from "../../eval/builtins/define.ts";
 import { EvalError } from "../../eval/error.ts";
-import { Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
+import { Attrs } from "../../eval/value/attrs.ts";
 import { ContextBuilder, ContextString } from "../../eval/value/string.ts";
-import { symbol, symbolName } from "../../eval/value/symbol.ts";
+import { symbol } from "../../eval/value/symbol.ts";
 import { force } from "../../eval/value/thunk.ts";
 import { describeType, isString, NixPath, type Value, type Whnf } from "../../eval/value/value.ts";
 import { coerceToString, WEAK_TEXT } from "../../eval/vm/coerce.ts";
@@ -14,8 +14,17 @@ import { baseName } from "../../eval/text/path.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
 import { formatPrefixedHash, type NixHash, nixHash, parseHash, zeroHash } from "../../formats/hash.ts";
 import { checkStoreName } from "../../formats/store-path.ts";
+import { attrEntries, attrSet } from "../attr-set.ts";
 import type { CachedTree } from "../fetch/cache.ts";
-import { type Attribute, type InputAttrs, inputError, textAttr, unicodeText, withAttrs } from "../fetch/input.ts";
+import {
+  type Attribute,
+  type InputAttrs,
+  inputError,
+  intAttr,
+  textAttr,
+  unicodeText,
+  withAttrs,
+} from "../fetch/input.ts";
 import {
   fetchErrors,
   formatInput,
@@ -55,7 +64,7 @@ function readUrlRequest(rt: Runtime, who: string, argument: Value, defaultName: 
   let name = defaultName;
   let expected: NixHash | undefined;
   if (value instanceof Attrs) {
-    for (const [attribute, item] of entriesOf(value)) {
+    for (const [attribute, item] of attrEntries(value)) {
       if (attribute === "url") url = forcePlainString(item, where);
       else if (attribute === "name") name = forcePlainString(item, "the name of the content we should fetch");
       else if (attribute === "sha256") {
@@ -126,12 +135,6 @@ function checkFetchName(who: string, url: string, name: string, isNamed: boolean
   }
 }
 
-/** Attributes in order of their names. */
-function entriesOf(attrs: Attrs): [name: string, value: Value][] {
-  const { shape, values } = attrs.flatten();
-  return shape.keys.map((key, i) => [symbolName(key), values[i] as Value]);
-}
-
 function fetchTree(rt: Runtime, inputs: InputFetcher, who: "fetchTree" | "fetchGit", argument: Value): Whnf {
   const isGit = who === "fetchGit";
   let input = readTreeRequest(rt, who, argument);
@@ -175,7 +178,7 @@ function treeRequestOf(rt: Runtime, who: "fetchTree" | "fetchGit", value: Attrs)
     if (isGit) throw new EvalError("ERR_EVAL_ARGUMENT", "unexpected argument 'type'");
     attrs.set("type", forcePlainString(typeValue, `the \`type\` argument passed to '${who}'`));
   } else if (!isGit) throw new EvalError("ERR_EVAL_ARGUMENT", `argument 'type' is missing in call to '${who}'`);
-  for (const [name, delayed] of entriesOf(value)) {
+  for (const [name, delayed] of attrEntries(value)) {
     if (name === "type") continue;
     const item = force(delayed);
     if (isString(item) || item instanceof NixPath) {
@@ -213,7 +216,7 @@ function fetchMercurial(rt: Runtime, inputs: InputFetcher, argument: Value): Whn
   const context = new ContextBuilder();
   let url = "";
   if (value instanceof Attrs) {
-    for (const [attribute, item] of entriesOf(value)) {
+    for (const [attribute, item] of attrEntries(value)) {
       if (attribute === "url") url = coerceToString(rt, item, WEAK_TEXT, context);
       else if (attribute === "rev") {
         const rev = forcePlainString(item, "the `rev` attribute passed to builtins.fetchMercurial");
@@ -234,15 +237,13 @@ function fetchMercurial(rt: Runtime, inputs: InputFetcher, argument: Value): Whn
   attrs.set("url", url.includes("://") ? url : `file://${url}`);
   const fetched = inputs.fetch(inputFromAttrs(attrs));
   const rev = revAttr(fetched.attrs) ?? NO_REVISION;
-  const set = new Map<string, Value>([
-    ["outPath", new ContextString(fetched.storePath, new Set([fetched.storePath]))],
-    ["branch", textAttr(fetched.attrs, "ref") ?? "default"],
-    ["rev", rev],
-    ["shortRev", rev.slice(0, 12)],
-  ]);
-  const revCount = fetched.attrs.get("revCount");
-  if (typeof revCount === "number") set.set("revCount", revCount);
-  return attrsFromPairs([...set.keys()].map(symbol), [...set.values()]);
+  return attrSet({
+    outPath: new ContextString(fetched.storePath, new Set([fetched.storePath])),
+    branch: textAttr(fetched.attrs, "ref") ?? "default",
+    rev,
+    shortRev: rev.slice(0, 12),
+    revCount: intAttr(fetched.attrs, "revCount"),
+  });
 }
 
 /** The builtins that fetch. */

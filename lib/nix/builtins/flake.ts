@@ -2,12 +2,12 @@
 
 import { type Builtin, define } from "../../eval/builtins/define.ts";
 import { EvalError } from "../../eval/error.ts";
-import { type Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
-import { symbol, symbolName } from "../../eval/value/symbol.ts";
+import type { Attrs } from "../../eval/value/attrs.ts";
 import { force } from "../../eval/value/thunk.ts";
 import { describeType, isString, type Value, type Whnf } from "../../eval/value/value.ts";
 import { forceAttrs, forcePlainString } from "../../eval/vm/demand.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
+import { attrEntries, attrSet } from "../attr-set.ts";
 import type { Attribute } from "../fetch/input.ts";
 import { type InputFetcher, isLocked } from "../fetch/inputs.ts";
 import { callFlake } from "../flake/call.ts";
@@ -33,15 +33,13 @@ function getFlake(rt: Runtime, inputs: InputFetcher, argument: Value): Whnf {
 function parse(argument: Value): Whnf {
   const text = forcePlainString(argument, "the argument passed to builtins.parseFlakeRef");
   const attrs = flakeRefAttrs(parseFlakeRef(text));
-  return attrsFromPairs([...attrs.keys()].map(symbol), [...attrs.values()]);
+  return attrSet(Object.fromEntries(attrs));
 }
 
 function format(argument: Value): Whnf {
-  const { shape, values } = forceAttrs(argument, "the argument passed to builtins.flakeRefToString").flatten();
   const attrs = new Map<string, Attribute>();
-  shape.keys.forEach((key, i) => {
-    const name = symbolName(key);
-    const item = force(values[i] as Value);
+  for (const [name, value] of attrEntries(forceAttrs(argument, "the argument passed to builtins.flakeRefToString"))) {
+    const item = force(value);
     if (typeof item === "number" || typeof item === "bigint") {
       if (item < 0) throw refused(`negative value given for flake ref attr ${name}: ${item}`);
       attrs.set(name, Number(item));
@@ -53,7 +51,7 @@ function format(argument: Value): Whnf {
         `flake reference attribute sets may only contain integers, Booleans, and strings, but attribute '${name}' is ${found}`,
       );
     }
-  });
+  }
   return formatFlakeRef(flakeRefFromAttrs(attrs));
 }
 

@@ -14,7 +14,8 @@ export interface CommandOptions {
 export interface CommandResult {
   readonly status: number | null;
   readonly stdout: Uint8Array;
-  readonly stderr: string;
+  /** The last lines of its messages. */
+  readonly messages: readonly string[];
 }
 
 /** Lines of a failed program's messages that are shown. */
@@ -24,7 +25,10 @@ const SHOWN_LINES = 8;
 const STDERR_LIMIT = 64 * 1024;
 
 /** Variables that would point a program at another repository than the one meant. */
-const FOREIGN = /^(GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|PREFIX|COMMON_DIR)|HG.*)$/;
+const FOREIGN = /^GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|PREFIX|COMMON_DIR)$/;
+
+/** Messages and formats that do not depend on the user's language and settings. */
+const PLAIN = { LC_ALL: "C", HGPLAIN: "1", HGENCODING: "utf-8" };
 
 /** Starts a program. @throws TvixError `ERR_FETCH_PROGRAM` when it is not there, in {@link Running.end} */
 export class Running {
@@ -34,11 +38,12 @@ export class Running {
   #stderr = "";
 
   constructor(program: string, args: readonly string[], { cwd, environment, input }: CommandOptions = {}) {
-    const env: NodeJS.ProcessEnv = { LC_ALL: "C", GIT_TERMINAL_PROMPT: "0", HGPLAIN: "1" };
-    for (const [name, value] of Object.entries(process.env)) if (!FOREIGN.test(name)) env[name] = value;
-    this.child = spawn(program, args, { cwd, env: { ...env, LC_ALL: "C", HGPLAIN: "1", ...environment } });
+    const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !FOREIGN.test(name)));
+    // Nobody is there to be asked for a password: the thread that waits reads nothing.
+    const env = { GIT_TERMINAL_PROMPT: "0", ...own, ...PLAIN, ...environment };
+    this.child = spawn(program, args, { cwd, env });
     this.#title = `${program} ${args.find((arg) => /^[a-z][a-z-]*$/.test(arg)) ?? ""}`.trim();
-    this.child.stderr.setEncoding("latin1").on("data", (text: string) => {
+    this.child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_LIMIT);
     });
     this.#ended = new Promise((resolve, reject) => {
@@ -51,19 +56,31 @@ export class Running {
     this.child.stdin.end(input ?? "");
   }
 
+  /** Waits for the end; all that was printed. */
+  async output(): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = [];
+    this.child.stdout.on("data", (piece: Uint8Array) => pieces.push(piece));
+    await this.#ended;
+    return concatBytes(pieces);
+  }
+
   /** Waits for the end; the exit status. */
   status(): Promise<number | null> {
     return this.#ended;
   }
 
-  get stderr(): string {
-    return this.#stderr;
+  /** The last lines of the program's messages. */
+  get messages(): readonly string[] {
+    return this.#stderr
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .slice(-SHOWN_LINES);
   }
 
   /** Waits for the end. @throws TvixError `ERR_FETCH_COMMAND` when the program failed */
   async end(): Promise<void> {
     const status = await this.#ended;
-    if (status !== 0) throw commandFailed(this.#title, status, this.#stderr);
+    if (status !== 0) throw commandFailed(this.#title, status, this.messages);
   }
 
   /** Ends the program, if it runs still. */
@@ -79,23 +96,21 @@ export async function tryRun(
   options: CommandOptions = {},
 ): Promise<CommandResult> {
   const running = new Running(program, args, options);
-  const pieces: Uint8Array[] = [];
-  running.child.stdout.on("data", (piece: Uint8Array) => pieces.push(piece));
-  const status = await running.status();
-  return { status, stdout: concatBytes(pieces), stderr: running.stderr };
+  const stdout = await running.output();
+  return { status: await running.status(), stdout, messages: running.messages };
 }
 
 /** Runs a program and answers what it printed. @throws TvixError `ERR_FETCH_PROGRAM`, `ERR_FETCH_COMMAND` */
 export async function run(program: string, args: readonly string[], options: CommandOptions = {}): Promise<Uint8Array> {
-  const { status, stdout, stderr } = await tryRun(program, args, options);
-  if (status === 0) return stdout;
-  throw commandFailed(`${program} ${args.find((arg) => /^[a-z][a-z-]*$/.test(arg)) ?? ""}`.trim(), status, stderr);
+  const running = new Running(program, args, options);
+  const stdout = await running.output();
+  await running.end();
+  return stdout;
 }
 
-function commandFailed(title: string, status: number | null, stderr: string): TvixError {
-  const lines = stderr.split("\n").filter((line) => line.trim() !== "");
+function commandFailed(title: string, status: number | null, notes: readonly string[]): TvixError {
   const how = status === null ? "was ended by a signal" : `failed with exit code ${status}`;
-  return new TvixError("ERR_FETCH_COMMAND", `${title} ${how}`, { notes: lines.slice(-SHOWN_LINES) });
+  return new TvixError("ERR_FETCH_COMMAND", `${title} ${how}`, { notes });
 }
 
 function unavailable(program: string, cause: Error): TvixError {

@@ -4,7 +4,8 @@
 // working tree on this machine is read where it is. Trees are read object by object and go straight into the castore:
 // no checkout, so neither line-end conversions nor `export-subst` nor filters have any effect, as in Nix.
 import { createHash } from "node:crypto";
-import { access, mkdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../../base/error.ts";
@@ -114,10 +115,10 @@ export class GitRepository {
 export async function localRepository(url: string): Promise<string | undefined> {
   const directory = localPath(url);
   if (directory === undefined) return undefined;
-  if (!(await exists(directory))) {
+  if (!existsSync(directory)) {
     throw new TvixError("ERR_FETCH_GIT_MISSING", `Git repository "${directory}" does not exist.`);
   }
-  return (await exists(join(directory, ".git"))) ? directory : undefined;
+  return existsSync(join(directory, ".git")) ? directory : undefined;
 }
 
 function localPath(url: string): string | undefined {
@@ -141,7 +142,7 @@ export async function readWorkingTree(
     if (mode !== "160000") files.push(path);
     else if (submodules) {
       const inner = join(directory, Buffer.from(path, "latin1").toString());
-      if (!(await exists(join(inner, ".git")))) {
+      if (!existsSync(join(inner, ".git"))) {
         throw new TvixError("ERR_FETCH_GIT_SUBMODULE", `submodule '${path}' of '${directory}' is not checked out`, {
           notes: ["run: git submodule update --init --recursive"],
         });
@@ -242,7 +243,7 @@ async function fetchRemote(cache: FetchCache, request: GitRequest): Promise<Foun
     : fetching;
   if (outcome.status !== 0) {
     throw new TvixError("ERR_FETCH_GIT", `Failed to fetch git repository '${url}'`, {
-      notes: outcome.stderr.split("\n").filter((line) => line.trim() !== ""),
+      notes: outcome.messages,
     });
   }
   const commit = await repository.commit(rev ?? (allRefs ? (full as string) : "refs/tvix/fetched"));
@@ -255,7 +256,7 @@ async function openClone(cache: FetchCache, url: string, shallow: boolean): Prom
     .update(`${url}${shallow ? "\0shallow" : ""}`)
     .digest("hex");
   const directory = join(cache.directory, "git", key);
-  if (!(await exists(join(directory, "HEAD")))) {
+  if (!existsSync(join(directory, "HEAD"))) {
     await mkdir(directory, { recursive: true });
     await run("git", ["init", "--quiet", "--bare", "--", directory]);
   }
@@ -350,11 +351,4 @@ function submoduleUrl(url: string, base: string): string {
 
 function noRevision(where: string, what: string): TvixError {
   return new TvixError("ERR_FETCH_GIT_REVISION", `there is no '${what}' in the Git repository '${where}'`);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

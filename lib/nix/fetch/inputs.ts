@@ -163,7 +163,10 @@ export function fetchErrors<T>(work: () => T, what?: string): T {
     const found =
       error instanceof EvalError
         ? error
-        : new EvalError("ERR_EVAL_FETCH", toByteString(error.message), { cause: error, notes: error.notes });
+        : new EvalError("ERR_EVAL_FETCH", toByteString(error.message), {
+            cause: error,
+            notes: error.notes.map(toByteString),
+          });
     throw what === undefined ? found : found.addFrame(`while fetching ${what}`, null);
   }
 }

@@ -1,6 +1,7 @@
 // Mercurial repositories, through the user's hg: what is in a working tree, and the trees of revisions.
 import { createHash } from "node:crypto";
-import { access, mkdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../../base/error.ts";
@@ -39,7 +40,7 @@ export interface UncleanTree {
 export async function readUncleanTree(url: string): Promise<UncleanTree | undefined> {
   if (!url.startsWith("file:")) return undefined;
   const directory = fileURLToPath(url);
-  if (!(await exists(join(directory, ".hg")))) return undefined;
+  if (!existsSync(join(directory, ".hg"))) return undefined;
   const hg = async (...args: string[]): Promise<string> => bytesToLatin1(await run("hg", [...args, "-R", directory]));
   if ((await hg("status", "--modified", "--added", "--removed")) === "") return undefined;
   const branch = (await hg("branch")).trim();
@@ -81,7 +82,7 @@ function revisionOf(tree: CachedTree, facts: CacheFacts): MercurialRevision {
 /** The clone of a repository in the cache, with `rev` in it. */
 async function pull(cache: FetchCache, url: string, rev: string | undefined): Promise<string> {
   const clone = join(cache.directory, "hg", createHash("sha256").update(url).digest("hex"));
-  if (!(await exists(join(clone, ".hg")))) {
+  if (!existsSync(join(clone, ".hg"))) {
     await mkdir(join(cache.directory, "hg"), { recursive: true });
     await run("hg", ["clone", "--noupdate", "--quiet", "--", url, clone]);
     return clone;
@@ -108,11 +109,4 @@ async function archive(cache: FetchCache, clone: string, rev: string): Promise<C
   } finally {
     running.stop();
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

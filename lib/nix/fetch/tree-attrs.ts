@@ -1,9 +1,8 @@
 // What a program gets to see of a tree that was fetched.
-import { type Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
+import type { Attrs } from "../../eval/value/attrs.ts";
 import { ContextString } from "../../eval/value/string.ts";
-import { symbol } from "../../eval/value/symbol.ts";
-import type { Value } from "../../eval/value/value.ts";
-import { boolAttr, type FetchedInput, intAttr, textAttr } from "./input.ts";
+import { attrSet } from "../attr-set.ts";
+import { boolAttr, type FetchedInput, type InputAttrs, intAttr, textAttr } from "./input.ts";
 import { NO_REVISION, revAttr } from "./revision.ts";
 
 /** How to show a tree. */
@@ -16,25 +15,24 @@ export interface TreeView {
 
 /** The set of a tree: `outPath`, `narHash`, and what else is known. */
 export function treeAttrs({ storePath, attrs }: FetchedInput, view: TreeView = {}): Attrs {
-  const set = new Map<string, Value>();
-  const put = (name: string, value: Value | undefined): void => {
-    if (value !== undefined) set.set(name, value);
-  };
-  put("outPath", new ContextString(storePath, new Set([storePath])));
-  put("narHash", textAttr(attrs, "narHash"));
-  if (attrs.get("type") === "git") put("submodules", boolAttr(attrs, "submodules") ?? false);
-  if (view.withoutRevision !== true) {
-    const rev = revAttr(attrs) ?? (view.emptyRevision === true ? NO_REVISION : undefined);
-    put("rev", rev);
-    put("shortRev", rev?.slice(0, 7));
-    put("revCount", intAttr(attrs, "revCount") ?? (view.emptyRevision === true ? 0 : undefined));
-  }
-  put("dirtyRev", textAttr(attrs, "dirtyRev"));
-  put("dirtyShortRev", textAttr(attrs, "dirtyShortRev"));
   const lastModified = intAttr(attrs, "lastModified");
-  put("lastModified", lastModified);
-  put("lastModifiedDate", lastModified === undefined ? undefined : dateDigits(lastModified));
-  return attrsFromPairs([...set.keys()].map(symbol), [...set.values()]);
+  return attrSet({
+    outPath: new ContextString(storePath, new Set([storePath])),
+    narHash: textAttr(attrs, "narHash"),
+    submodules: attrs.get("type") === "git" ? (boolAttr(attrs, "submodules") ?? false) : undefined,
+    ...(view.withoutRevision === true ? {} : revisionOf(attrs, view)),
+    dirtyRev: textAttr(attrs, "dirtyRev"),
+    dirtyShortRev: textAttr(attrs, "dirtyShortRev"),
+    lastModified,
+    lastModifiedDate: lastModified === undefined ? undefined : dateDigits(lastModified),
+  });
+}
+
+function revisionOf(attrs: InputAttrs, { emptyRevision }: TreeView): Record<string, string | number | undefined> {
+  const isEmpty = emptyRevision === true;
+  const rev = revAttr(attrs) ?? (isEmpty ? NO_REVISION : undefined);
+  const revCount = intAttr(attrs, "revCount") ?? (isEmpty ? 0 : undefined);
+  return { rev, shortRev: rev?.slice(0, 7), revCount };
 }
 
 /** `YYYYMMDDhhmmss` in UTC. */

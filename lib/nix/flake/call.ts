@@ -1,13 +1,14 @@
 // The value of a flake: its outputs as a function of its inputs and itself, and what is known of its tree.
-import { type Attrs, attrsFromPairs, updateAttrs } from "../../eval/value/attrs.ts";
+import { type Attrs, updateAttrs } from "../../eval/value/attrs.ts";
 import { ContextString } from "../../eval/value/string.ts";
-import { type Sym, symbol } from "../../eval/value/symbol.ts";
+import { symbol } from "../../eval/value/symbol.ts";
 import { force, Thunk } from "../../eval/value/thunk.ts";
 import { describeType, isFunction, type Value } from "../../eval/value/value.ts";
 import { call1 } from "../../eval/vm/call.ts";
 import { demandAttr, forceAttrs } from "../../eval/vm/demand.ts";
 import { canonicalPath } from "../../eval/text/path.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
+import { attrSet } from "../attr-set.ts";
 import { demandText } from "../fetch/input.ts";
 import { type InputFetcher, isRelative } from "../fetch/inputs.ts";
 import { treeAttrs } from "../fetch/tree-attrs.ts";
@@ -16,11 +17,6 @@ import { directoryOf, type LockedFlake, type Place } from "./lock.ts";
 import { findNode, isPath, type LockNode } from "./lock-file.ts";
 
 const OUTPUTS = symbol("outputs");
-const OUT_PATH = symbol("outPath");
-const SOURCE_INFO = symbol("sourceInfo");
-const TYPE = symbol("_type");
-const INPUTS = symbol("inputs");
-const SELF = symbol("self");
 
 /** The value of a locked flake. Inputs are fetched and evaluated when they are needed. */
 export function callFlake(rt: Runtime, inputs: InputFetcher, flake: LockedFlake): Attrs {
@@ -55,13 +51,7 @@ class Calling {
   /** An input that is no flake: its tree. */
   #tree(node: LockNode): Attrs {
     const { sourceInfo, outPath } = this.#source(node);
-    return updateAttrs(
-      sourceInfo,
-      attrs([
-        [SOURCE_INFO, sourceInfo],
-        [OUT_PATH, outPath],
-      ]),
-    );
+    return updateAttrs(sourceInfo, attrSet({ sourceInfo, outPath }));
   }
 
   #call(node: LockNode, self: Thunk): Attrs {
@@ -71,15 +61,9 @@ class Calling {
     if (!isFunction(outputsOf)) {
       throw flakeError(`expected the outputs of a flake to be a function, but they are ${describeType(outputsOf)}`);
     }
-    const inputs = attrs([...node.inputs].map(([id, input]) => [symbol(id), this.#input(input)]));
-    const outputs = new Thunk(() => call1(outputsOf, updateAttrs(inputs, attrs([[SELF, self]]))), null);
-    const known = attrs([
-      [OUT_PATH, outPath],
-      [INPUTS, inputs],
-      [OUTPUTS, outputs],
-      [SOURCE_INFO, sourceInfo],
-      [TYPE, "flake"],
-    ]);
+    const inputs = attrSet(Object.fromEntries([...node.inputs].map(([id, input]) => [id, this.#input(input)])));
+    const outputs = new Thunk(() => call1(outputsOf, updateAttrs(inputs, attrSet({ self }))), null);
+    const known = attrSet({ outPath, inputs, outputs, sourceInfo, _type: "flake" });
     return updateAttrs(updateAttrs(forceAttrs(outputs, "the outputs of a flake"), sourceInfo), known);
   }
 
@@ -121,11 +105,4 @@ class Calling {
     // As Nix has it, the path of such a flake keeps the dots that the lock file has.
     return { tree: parent.tree, dir: `${parent.dir}/${demandText(input, "path")}`.replace(/^\//, "") };
   }
-}
-
-function attrs(pairs: readonly (readonly [Sym, Value])[]): Attrs {
-  return attrsFromPairs(
-    pairs.map(([key]) => key),
-    pairs.map(([, value]) => value),
-  );
 }

@@ -1,12 +1,13 @@
 // flake.nix: what a flake says of itself, its inputs above all.
 import { EvalError } from "../../eval/error.ts";
-import { Attrs } from "../../eval/value/attrs.ts";
+import type { Attrs } from "../../eval/value/attrs.ts";
 import { Lambda } from "../../eval/value/function.ts";
-import { symbol, symbolName } from "../../eval/value/symbol.ts";
+import { symbol } from "../../eval/value/symbol.ts";
 import { force } from "../../eval/value/thunk.ts";
 import { describeType, isFunction, isString, NixPath, type Value } from "../../eval/value/value.ts";
 import { forceAttrs, forceBool, forceText } from "../../eval/vm/demand.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
+import { attrEntries } from "../attr-set.ts";
 import type { Attribute, InputAttrs } from "../fetch/input.ts";
 import { FLAKE_ID } from "../fetch/schemes/indirect.ts";
 import { type FlakeRef, flakeRefFromAttrs, formatFlakeRef, parseFlakeRef } from "./reference.ts";
@@ -43,7 +44,7 @@ export function readFlakeFile(rt: Runtime, directory: string, ref: FlakeRef, pre
   const file = `${directory}/flake.nix`;
   if (rt.io.fileType(file) === undefined) throw flakeError(`path '${file}' does not exist`);
   const set = forceAttrs(rt.importFile(file), `the flake '${formatFlakeRef(ref)}'`);
-  for (const [name] of entriesOf(set)) {
+  for (const [name] of attrEntries(set)) {
     if (!ATTRIBUTES.has(name)) {
       throw flakeError(`flake '${formatFlakeRef(ref)}' has an unsupported attribute '${name}'`);
     }
@@ -55,7 +56,7 @@ export function readFlakeFile(rt: Runtime, directory: string, ref: FlakeRef, pre
   const given = set.get(symbol("inputs"));
   const inputs = new Map<string, FlakeInput>();
   let self: InputAttrs = new Map();
-  for (const [name, value] of given === undefined ? [] : entriesOf(forceAttrs(given, "the inputs of a flake"))) {
+  for (const [name, value] of given === undefined ? [] : attrEntries(forceAttrs(given, "the inputs of a flake"))) {
     checkId(name);
     if (name === "self") self = attributesOf(forceAttrs(value, "the input `self` of a flake"));
     else inputs.set(name, withDefault(name, readInput(name, value, prefix)));
@@ -101,12 +102,12 @@ function readInput(id: string, value: Value, prefix: InputPath): FlakeInput {
   let isFlake = true;
   let follows: InputPath | undefined;
   const inputs = new Map<string, FlakeInput>();
-  for (const [name, delayed] of entriesOf(forceAttrs(value, where))) {
+  for (const [name, delayed] of attrEntries(forceAttrs(value, where))) {
     const item = force(delayed);
     if (name === "flake") isFlake = forceBool(item, `\`flake\` of ${where}`);
     else if (name === "follows") follows = [...prefix, ...parseInputPath(forceText(item, `\`follows\` of ${where}`))];
     else if (name === "inputs") {
-      for (const [inner, said] of entriesOf(forceAttrs(item, `\`inputs\` of ${where}`))) {
+      for (const [inner, said] of attrEntries(forceAttrs(item, `\`inputs\` of ${where}`))) {
         checkId(inner);
         inputs.set(inner, readInput(inner, said, prefix));
       }
@@ -130,7 +131,7 @@ function refOf(attrs: ReadonlyMap<string, Attribute>, isFlake: boolean): FlakeRe
 }
 
 function attributesOf(set: Attrs): InputAttrs {
-  return new Map(entriesOf(set).map(([name, value]) => [name, attributeOf(name, force(value))]));
+  return new Map(attrEntries(set).map(([name, value]) => [name, attributeOf(name, force(value))]));
 }
 
 function attributeOf(name: string, item: Value): Attribute {
@@ -150,9 +151,4 @@ function formalsOf(outputs: Value): readonly string[] {
   if (!isFunction(value))
     throw flakeError(`expected the outputs of a flake to be a function, but they are ${describeType(value)}`);
   return value instanceof Lambda ? (value.info.formals ?? []).map(({ name }) => name) : [];
-}
-
-function entriesOf(attrs: Attrs): [name: string, value: Value][] {
-  const { shape, values } = attrs.flatten();
-  return shape.keys.map((key, i) => [symbolName(key), values[i] as Value]);
 }
