@@ -1,5 +1,4 @@
 // Answers over HTTP: bodies streamed with backpressure, ranges, content encodings, and errors as statuses.
-import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { TvixError } from "../base/error.ts";
@@ -15,8 +14,8 @@ export interface Exchange {
 export interface Body {
   /** In bytes. */
   readonly size: number;
-  /** Bytes `start` up to `end`. */
-  stream(start: number, end: number): AsyncIterable<Uint8Array>;
+  /** Bytes `start` up to `end`. With `recycle`, a piece need stay as it is only until two more have been asked for. */
+  stream(start: number, end: number, recycle: boolean): AsyncIterable<Uint8Array>;
 }
 
 /** Codes of failures that are the client's, or the state of things; everything else is a failure of ours. */
@@ -78,7 +77,7 @@ export async function sendBody(
   else all["content-length"] = String(end - start);
   const status = range ? 206 : 200;
   if (incoming.method === "HEAD") return new Response(null, { status, headers: all });
-  const plain = body.stream(start, end);
+  const plain = body.stream(start, end, encoding === undefined);
   await send(outgoing, status, all, encoding ? compress(encoding, plain) : plain);
   return RESPONSE_ALREADY_SENT;
 }
@@ -110,7 +109,7 @@ export async function send(
       // It is looked at after the wait; until then its failure is not nobody's.
       coming.catch(() => {});
       if (gone.signal.aborted) return;
-      if (!outgoing.write(piece.value)) await once(outgoing, "drain", { signal: gone.signal });
+      await written(outgoing, piece.value);
     }
     if (!outgoing.headersSent) outgoing.writeHead(status, headers);
     outgoing.end();
@@ -123,6 +122,17 @@ export async function send(
     outgoing.off("close", stop);
     await source.return?.();
   }
+}
+
+/** Writes a piece and waits until the system has taken it, or the connection has gone. */
+function written(outgoing: ServerResponse, piece: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      outgoing.off("close", done);
+      resolve();
+    };
+    outgoing.once("close", done).write(piece, done);
+  });
 }
 
 /** The one range that a request asks for, if it does; several at once are answered with the whole. */

@@ -223,7 +223,8 @@ async function sendNar(
     }
     const body: Body = {
       size,
-      stream: (start, end) => (start === 0 && end === size ? source.stream() : part(store, root, start, end)),
+      stream: (start, end, recycle) =>
+        start === 0 && end === size ? source.stream(recycle) : part(store, root, start, end),
     };
     const headers = {
       "content-type": "application/x-nix-nar",

@@ -19,8 +19,11 @@ const PIECE = 1 << 20;
 export interface NarSource {
   /** Bytes of the NAR. */
   readonly size: number;
-  /** The NAR, once, in pieces that are the caller's own. Contents are verified before they leave. Closes it. */
-  stream(): AsyncGenerator<Uint8Array, void, void>;
+  /**
+   * The NAR, once. Contents are verified before they leave. Closes it. Pieces are the caller's own, or, with `recycle`,
+   * as they are until two further ones have been asked for: a gigabyte of fresh arrays is work for the collector.
+   */
+  stream(recycle?: boolean): AsyncGenerator<Uint8Array, void, void>;
   /** For a NAR that is not streamed after all. Idempotent. */
   close(): void;
 }
@@ -39,14 +42,24 @@ function openLocal(castore: LocalStore, root: Node): NarSource {
     render.close();
     plan.close();
   };
-  const stream = async function* () {
+  const stream = async function* (recycle = false) {
     try {
-      yield* render.chunks(PIECE);
+      yield* recycle ? recycled(render) : render.chunks(PIECE);
     } finally {
       close();
     }
   };
   return { size: render.size, stream, close };
+}
+
+async function* recycled(render: NarRender): AsyncGenerator<Uint8Array, void, void> {
+  const buffers = [new Uint8Array(PIECE), new Uint8Array(PIECE)];
+  for (let i = 0; ; i ^= 1) {
+    const into = buffers[i] as Uint8Array;
+    const filled = await render.next(into);
+    if (filled > 0) yield into.subarray(0, filled);
+    if (filled < PIECE) return;
+  }
 }
 
 /** The NAR of a tree, in pieces that are the caller's own. Contents are verified before they leave. */
