@@ -3,14 +3,16 @@
 import { TvixError } from "../base/error.ts";
 import type { BlobService } from "../castore/blob/service.ts";
 import { openBlob, readBlob } from "../castore/blob/range.ts";
-import { type Digest, digestKey, digestText } from "../castore/digest.ts";
+import { asDigest, type Digest, digestKey, digestText } from "../castore/digest.ts";
 import type { Directory } from "../castore/directory.ts";
 import { leavesFirst, missingDirectory } from "../castore/directory/closure.ts";
 import type { FileNode, Node } from "../castore/node.ts";
+import { mapBounded } from "../castore/object/service.ts";
 import type { OperationOptions } from "../castore/progress.ts";
 import type { Castore } from "../castore/tree.ts";
 import type { PublicKey } from "../formats/signature.ts";
 import type { StorePath } from "../formats/store-path.ts";
+import { Blake3 } from "../native/blake3.ts";
 import { closureOf } from "./closure.ts";
 import { checkContentAddress, checkNar } from "./nar/check.ts";
 import type { PathInfo } from "./path-info.ts";
@@ -22,6 +24,8 @@ import type { Store } from "./store.ts";
 const SMALL = 1 << 18;
 const BULK_BYTES = 8 << 20;
 const BULK_FILES = 2048;
+/** Reads under way at once. */
+const READS = 16;
 
 /** Options of {@link copyClosure}. */
 export interface CopyOptions extends OperationOptions {
@@ -139,43 +143,67 @@ async function copyBlobs(
   onBytes: (bytes: number) => void,
 ): Promise<number> {
   const there = await to.has(files.map((file) => file.digest));
+  const missing = files.filter((_, i) => !there[i]);
   let sent = 0;
-  let bulk: Uint8Array[] = [];
-  let bulkBytes = 0;
-  const flush = async () => {
-    if (bulk.length > 0) await to.put(bulk);
-    sent += bulkBytes;
-    bulk = [];
-    bulkBytes = 0;
-    onBytes(sent);
-  };
-  for (const [i, file] of files.entries()) {
-    if (there[i]) continue;
+  for (const group of inBulks(missing.filter((file) => file.size <= SMALL))) {
     options.signal?.throwIfAborted();
-    if (file.size > SMALL) {
-      await copyLarge(from, to, file.digest);
-      sent += file.size;
-      onBytes(sent);
-      continue;
-    }
-    bulk.push(await readBlob(from, file.digest));
-    bulkBytes += file.size;
-    if (bulk.length >= BULK_FILES || bulkBytes >= BULK_BYTES) await flush();
+    await to.put(await mapBounded(group, READS, (file) => readBlob(from, file.digest)));
+    for (const { size } of group) sent += size;
+    onBytes(sent);
   }
-  await flush();
+  for (const file of missing.filter(({ size }) => size > SMALL)) {
+    options.signal?.throwIfAborted();
+    await copyLarge(from, to, file.digest);
+    onBytes((sent += file.size));
+  }
   return sent;
 }
 
+/** Files in groups that are held and put at once. */
+function* inBulks(files: readonly FileNode[]): Generator<FileNode[]> {
+  let group: FileNode[] = [];
+  let bytes = 0;
+  for (const file of files) {
+    group.push(file);
+    bytes += file.size;
+    if (group.length < BULK_FILES && bytes < BULK_BYTES) continue;
+    yield group;
+    group = [];
+    bytes = 0;
+  }
+  if (group.length > 0) yield group;
+}
+
+/** What the target has of its chunks comes from there. */
 async function copyLarge(from: BlobService, to: BlobService, digest: Digest): Promise<void> {
-  const reader = await openBlob(from, digest);
+  const chunks = (await from.chunks(digest)) ?? [];
+  const there = await to.has(chunks.map((chunk) => chunk.digest));
+  const pieces = there.includes(true)
+    ? readChunks(chunks.map((chunk, i) => ({ digest: chunk.digest, blobs: there[i] ? to : from })))
+    : (await openBlob(from, digest)).stream();
   const writer = to.openWrite();
+  const hash = new Blake3();
   try {
-    for await (const piece of reader.stream()) await writer.write(piece);
-    const written = await writer.close();
-    if (!equalBytes(written, digest)) {
-      throw new TvixError("ERR_CASTORE_CORRUPT", `${digestText(digest)} came as ${digestText(written)}`);
+    for await (const piece of pieces) {
+      hash.update(piece);
+      await writer.write(piece);
     }
+    // Chunks may be what they are called, and not those of this blob.
+    const came = asDigest(hash.digest());
+    if (!equalBytes(came, digest)) {
+      throw new TvixError("ERR_CASTORE_CORRUPT", `${digestText(digest)} came as ${digestText(came)}`);
+    }
+    await writer.close();
   } finally {
     writer.abort();
+  }
+}
+
+async function* readChunks(
+  chunks: readonly { readonly digest: Digest; readonly blobs: BlobService }[],
+): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < chunks.length; at += READS) {
+    const group = chunks.slice(at, at + READS);
+    yield* await mapBounded(group, READS, ({ blobs, digest }) => readBlob(blobs, digest));
   }
 }

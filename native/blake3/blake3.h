@@ -78,8 +78,8 @@ void hash_blobs(const Blob* blobs, size_t count, Digest* out);
 // them chunk number `counter` of the blob. With 16 chunks it is the chaining value of one group.
 void subtree(const uint8_t* data, uint64_t chunks, uint64_t counter, uint8_t cv[32]);
 
-// Chaining values of consecutive groups, none of which is the root: what an outboard is made of and checked with. `data`
-// begins with group number `first`; the last group may be short, but only where the blob ends. Returns how many.
+// Chaining values of consecutive groups, none of which is the root: what an outboard is made of and checked with.
+// `data` begins with group number `first`; the last group may be short, but only where the blob ends. Returns how many.
 size_t groups(const uint8_t* data, size_t size, uint64_t first, uint8_t* cvs);
 
 // The chaining value of a parent of two, which is the digest when `is_root`.
