@@ -129,7 +129,7 @@ describe("a server's limits", () => {
     expect(found.every((one) => one === undefined)).toBe(true);
     await close();
     const slow = await openStore("memory:");
-    slow.blobs.chunks = () => new Promise((answer) => setTimeout(answer, 50));
+    slow.blobs.chunks = () => new Promise((answer) => setTimeout(answer, 50, undefined));
     const strict = await startPair({ maxCalls: 1, maxWaiting: 0 }, slow);
     const impatient = await openGrpcStore(parseGrpcAddress(strict.address), undefined, { attempts: 1 });
     const outcomes = await Promise.allSettled(absent.map((digest) => impatient.blobs.chunks(digest)));
