@@ -13,6 +13,7 @@ const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly Ben
   chunk: () => import("./chunk.ts"),
   store: () => import("./store.ts"),
   castore: () => import("./castore.ts"),
+  parse: () => import("./parse.ts"),
   eval: () => import("./eval.ts"),
   "server-http": () => import("./server-http.ts"),
   nixpkgs: () => import("./nixpkgs.ts"),

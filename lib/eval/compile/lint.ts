@@ -3,7 +3,7 @@
 
 import type { Diagnostic, Label } from "../diagnostic.ts";
 import { byteStringToText, type Source } from "../source.ts";
-import { type AttrName, type AttrSetExpr, BindingKind, type Expr, Kind, type LambdaExpr } from "../syntax/ast.ts";
+import { type AttrSetExpr, BindingKind, childrenOf, type Expr, Kind, type LambdaExpr } from "../syntax/ast.ts";
 
 /** A piece of the source. */
 interface Span {
@@ -52,19 +52,6 @@ class Linter {
       case Kind.Variable:
         this.name(expr.name, expr, scope);
         return;
-      case Kind.Interpolation:
-      case Kind.Path:
-        for (const part of expr.parts) this.visit(part, scope);
-        return;
-      case Kind.Select:
-        this.visit(expr.subject, scope);
-        this.path(expr.path, scope);
-        if (expr.fallback !== undefined) this.visit(expr.fallback, scope);
-        return;
-      case Kind.HasAttr:
-        this.visit(expr.subject, scope);
-        this.path(expr.path, scope);
-        return;
       case Kind.AttrSet:
         this.set(expr, scope);
         return;
@@ -75,24 +62,8 @@ class Linter {
         this.uselessInherits(expr.scope, scope);
         this.visit(expr.body, this.set(expr.scope, scope));
         return;
-      case Kind.List:
-        for (const item of expr.items) this.visit(item, scope);
-        return;
       case Kind.Lambda:
         this.lambda(expr, scope);
-        return;
-      case Kind.Apply:
-        this.visit(expr.callee, scope);
-        for (const arg of expr.args) this.visit(arg, scope);
-        return;
-      case Kind.If:
-        this.visit(expr.condition, scope);
-        this.visit(expr.consequent, scope);
-        this.visit(expr.alternative, scope);
-        return;
-      case Kind.Assert:
-        this.visit(expr.condition, scope);
-        this.visit(expr.body, scope);
         return;
       case Kind.With: {
         this.visit(expr.scope, scope);
@@ -102,19 +73,9 @@ class Linter {
         if (!set.used) this.unusedWith(expr.start);
         return;
       }
-      case Kind.Unary:
-        this.visit(expr.operand, scope);
-        return;
-      case Kind.Binary:
-        this.visit(expr.left, scope);
-        this.visit(expr.right, scope);
-        return;
       default:
+        for (const child of childrenOf(expr)) this.visit(child, scope);
     }
-  }
-
-  private path(path: readonly AttrName[], scope: Scope | null): void {
-    for (const step of path) if (step.expr !== undefined) this.visit(step.expr, scope);
   }
 
   /** Visits a set; answers the scope in it. */

@@ -399,3 +399,51 @@ export type Expr =
   | WithExpr
   | UnaryExpr
   | BinaryExpr;
+
+/** The expressions that stand directly in an expression, in the order of evaluation or of the source. */
+export function childrenOf(expr: Expr): readonly Expr[] {
+  switch (expr.kind) {
+    case Kind.Interpolation:
+    case Kind.Path:
+      return expr.parts;
+    case Kind.Select:
+      return [expr.subject, ...computed(expr.path), ...(expr.fallback === undefined ? [] : [expr.fallback])];
+    case Kind.HasAttr:
+      return [expr.subject, ...computed(expr.path)];
+    case Kind.AttrSet:
+      return [
+        ...expr.sources,
+        ...expr.bindings.map(({ value }) => value),
+        ...expr.dynamics.flatMap(({ nameExpr, value }) => [nameExpr, value]),
+      ];
+    case Kind.Let:
+      return [expr.scope, expr.body];
+    case Kind.LegacyLet:
+      return [expr.scope];
+    case Kind.List:
+      return expr.items;
+    case Kind.Lambda:
+      return [
+        ...(expr.formals?.items ?? []).flatMap(({ fallback }) => (fallback === undefined ? [] : [fallback])),
+        expr.body,
+      ];
+    case Kind.Apply:
+      return [expr.callee, ...expr.args];
+    case Kind.If:
+      return [expr.condition, expr.consequent, expr.alternative];
+    case Kind.Assert:
+      return [expr.condition, expr.body];
+    case Kind.With:
+      return [expr.scope, expr.body];
+    case Kind.Unary:
+      return [expr.operand];
+    case Kind.Binary:
+      return [expr.left, expr.right];
+    default:
+      return [];
+  }
+}
+
+function computed(path: readonly AttrName[]): Expr[] {
+  return path.flatMap(({ expr }) => (expr === undefined ? [] : [expr]));
+}
