@@ -94,8 +94,11 @@ describe("tvix eval", () => {
     expect(stats.memory.heapBytes).toBeGreaterThan(0);
     expect(evaluate("--trace-io", "--arg", "b", "1", "-A", "x").stderr).toContain(`readFile ${scratch}/default.nix`);
     const profile = join(scratch, "profile.cpuprofile");
-    const fib = "let f = n: if n < 2 then n else f (n - 1) + f (n - 2); in f 20";
-    expect(evaluate("--profile", profile, "-E", fib).stdout).toBe("6765\n");
-    expect(JSON.parse(readFileSync(profile, "utf8"))).toHaveProperty("nodes");
+    const fib = "let\n  fib = n: if n < 2 then n else fib (n - 1) + fib (n - 2);\nin fib 24";
+    expect(evaluate("--profile", profile, "-E", fib).stdout).toBe("46368\n");
+    const { nodes, samples } = JSON.parse(readFileSync(profile, "utf8"));
+    const frames = nodes.map((node: { callFrame: { functionName: string } }) => node.callFrame.functionName);
+    expect(frames).toContain("fib «string»:2:9");
+    expect(samples.length).toBeGreaterThan(0);
   });
 });

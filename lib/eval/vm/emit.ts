@@ -73,7 +73,7 @@ class Emitter {
       for (let i = 0; i < count; i++) vars.push(`${letter}${i}=L.${letter}[${i}]`);
     }
     const head = `(function(R,L){"use strict";var {${OPERATIONS.join(",")}}=R,rt=L.rt,C=L.c,attrs=L.attrs,places=L.places,info=L.info,path=L.path,float=L.float,I=new Array(${this.infos.length}),K=new Array(${this.constants.items.length})${vars.map((v) => `,${v}`).join("")};`;
-    const marked = `${head}\n${this.functions.join("\n")}\nreturn ${main};})`;
+    const marked = `${head}\n${this.functions.join("")}\nreturn ${main};})`;
     const { text, lines } = resolveMarks(marked);
     const details = { positions: this.positions, infos: this.infos, lines };
     return {
@@ -106,7 +106,7 @@ class Emitter {
     const name = `t${this.id(fn)}`;
     const level = openLevel(fn, outer, 0);
     const body = this.tail(fn.body, level);
-    this.functions.push(`function ${name}(e){${declarations(level, 0)}${body}}`);
+    this.functions.push(`${mark(fn.at)}function ${name}(e){${declarations(level, 0)}${body}}`);
     return name;
   }
 
@@ -123,12 +123,12 @@ class Emitter {
       this.functions = [];
       const group = values.slice(from, from + GROUP_SIZE);
       const members = group.map((value) => (value.op === "thunk" ? this.thunk(value.fn, level) : "0"));
-      makers.push(`function(){${this.functions.join("\n")}\nreturn[${members.join(",")}]}`);
+      makers.push(`function(){${this.functions.join("")}\nreturn[${members.join(",")}]}`);
     }
     this.functions = outer;
     outer.push(
-      `var G${id}=[],M${id}=[${makers.join(",\n")}];`,
-      `function q${id}(e,k){var g=k/${GROUP_SIZE}|0;return(G${id}[g]||(G${id}[g]=M${id}[g]()))[k%${GROUP_SIZE}](e)}`,
+      `\nvar G${id}=[],M${id}=[${makers.join(",\n")}];`,
+      `\nfunction q${id}(e,k){var g=k/${GROUP_SIZE}|0;return(G${id}[g]||(G${id}[g]=M${id}[g]()))[k%${GROUP_SIZE}](e)}`,
     );
     const text = `delayAll(q${id},${envOf(level)},${values.length},[${others.join(",")}])`;
     const first = values.find((value) => value.op === "thunk");
@@ -150,14 +150,14 @@ class Emitter {
     if (fn.arity === 2) {
       const inner = fn.inner as { param: string; at: number };
       const innerInfo = this.info(fn.name, inner.param, null, false, inner.at);
-      this.functions.push(`function l${id}(v0,v1,e){${declarations(level, 2)}${body}}`);
-      this.functions.push(`function b${id}(v1,p){return l${id}(p[1],v1,p[0])}`);
+      this.functions.push(`${mark(fn.at)}function l${id}(v0,v1,e){${declarations(level, 2)}${body}}`);
+      this.functions.push(`${mark(fn.at)}function b${id}(v1,p){return l${id}(p[1],v1,p[0])}`);
       this.functions.push(
-        `function a${id}(v0,e){return new Lambda(b${id},[e,v0],${once("I", innerInfo, `info(${innerInfo},false)`)},null)}`,
+        `${mark(fn.at)}function a${id}(v0,e){return new Lambda(b${id},[e,v0],${once("I", innerInfo, `info(${innerInfo},false)`)},null)}`,
       );
       return `new Lambda(a${id},${env},${made},l${id})`;
     }
-    this.functions.push(`function l${id}(v0,e){${declarations(level, 1)}${body}}`);
+    this.functions.push(`${mark(fn.at)}function l${id}(v0,e){${declarations(level, 1)}${body}}`);
     return `new Lambda(l${id},${env},${made},null)`;
   }
 

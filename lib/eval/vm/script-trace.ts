@@ -41,15 +41,9 @@ export function scriptPlaces(error: Error): ErrorPlace[] {
   return places;
 }
 
-/** The first place in Nix source at or after a line (from 0) of an emitted script: where a function begins. */
+/** The place in Nix source of the function that begins in a line (from 0) of an emitted script. */
 export function scriptFunction(file: string, line: number): ErrorPlace | undefined {
   const script = scripts.get(file);
-  const unit = script?.unit.deref();
-  if (script === undefined || unit === undefined) return undefined;
-  const lines = script.lines();
-  for (let at = line; at < lines.length; at++) {
-    const offset = lines[at] as number;
-    if (offset >= 0) return unit.place(offset);
-  }
-  return undefined;
+  const offset = script?.lines()[line] ?? -1;
+  return offset < 0 ? undefined : script?.unit.deref()?.place(offset);
 }
