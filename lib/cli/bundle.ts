@@ -2,26 +2,40 @@
 //
 // A hundred small modules cost a hundred milliseconds to find, read and compile. script/bundle.mjs joins them into
 // program.cjs and keeps the compiled code in program.cache; without these files the modules are loaded one by one.
-// What a replay needs is a small bundle of its own, replay.cjs.
-import { existsSync, readFileSync } from "node:fs";
+// What a replay needs is a small bundle of its own, replay.cjs. Code caches are for one version of V8 and its flags:
+// another Node than the one that built the package keeps its own with the user's caches.
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { cachedDataVersionTag } from "node:v8";
 import { Script } from "node:vm";
+import { unitDirectory } from "../eval/io/unit-directory.ts";
+import { cacheDirectory } from "./cache-home.ts";
 
 /** A compiled bundle, and the function that runs it and answers what it exports. */
 export interface Bundle<Exports> {
   readonly script: Script;
   evaluate(): Exports;
+  /** Keeps the compiled code of what has run, if there was none for this engine. */
+  keep(): void;
 }
 
-/** Compiles the bundle at `file`, with its code cache unless that is from another engine; undefined without a bundle. */
-export function loadBundle<Exports>(file: URL): Bundle<Exports> | undefined {
+/**
+ * Compiles the bundle at `file`, with its code cache if there is one for this engine; undefined without a bundle.
+ * @param command what it will run: the functions that one command needs are not those of another
+ */
+export function loadBundle<Exports>(file: URL, command = ""): Bundle<Exports> | undefined {
   const path = fileURLToPath(file);
-  if (!existsSync(path)) return undefined;
-  const cache = path.replace(/\.cjs$/, ".cache");
+  const facts = statSync(path, { throwIfNoEntry: false });
+  if (facts === undefined) return undefined;
+  const own = unitDirectory(cacheDirectory("program"));
+  const kind = /^[a-z-]+$/.test(command) ? command : "";
+  const key = `${cachedDataVersionTag().toString(16)}-${facts.size}-${facts.mtimeMs}-${kind}`;
+  const packed = path.replace(/\.cjs$/, ".cache");
+  const code = own.read(key) ?? (existsSync(packed) ? readFileSync(packed) : undefined);
   const script = new Script(`(function (exports, require, module, bundle_url) {${readFileSync(path, "utf8")}\n})`, {
     filename: path,
-    ...(existsSync(cache) ? { cachedData: readFileSync(cache) } : {}),
+    ...(code === undefined ? {} : { cachedData: code }),
   });
   return {
     script,
@@ -30,6 +44,9 @@ export function loadBundle<Exports>(file: URL): Bundle<Exports> | undefined {
       const body = script.runInThisContext() as (...parts: unknown[]) => void;
       body(module.exports, createRequire(file), module, file.href);
       return module.exports as Exports;
+    },
+    keep: () => {
+      if (script.cachedDataRejected !== false) own.write(key, script.createCachedData());
     },
   };
 }

@@ -11,13 +11,16 @@ const entry = new URL(import.meta.url);
 async function replayed(): Promise<boolean> {
   if (argv[0] !== "eval" || !isMainThread) return false;
   const bundle = loadBundle<typeof import("./replay.ts")>(new URL("replay.cjs", entry));
-  return bundle !== undefined && (await bundle.evaluate().replay(argv, entry));
+  if (bundle === undefined || !(await bundle.evaluate().replay(argv, entry))) return false;
+  bundle.keep();
+  return true;
 }
 
 async function run(): Promise<void> {
-  const bundle = loadBundle<typeof import("./program.ts")>(new URL("program.cjs", entry));
+  const bundle = loadBundle<typeof import("./program.ts")>(new URL("program.cjs", entry), argv[0]);
   const { runProgram } = bundle ? bundle.evaluate() : await import("./program.ts");
   process.exitCode = await runProgram(argv, entry);
+  bundle?.keep();
 }
 
 tuneEngine();
