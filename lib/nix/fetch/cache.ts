@@ -121,8 +121,13 @@ export class FetchCache {
 
   #file(key: CacheKey): string {
     const canonical = JSON.stringify(Object.entries(key).sort(([a], [b]) => (a < b ? -1 : 1)));
-    return join(this.directory, "entries", `${createHash("sha256").update(canonical).digest("hex")}.json`);
+    return join(this.directory, "entries", `${keyHash(canonical)}.json`);
   }
+}
+
+/** A name for something whose own name may be no name of a file. */
+export function keyHash(key: string): string {
+  return createHash("sha256").update(key).digest("hex");
 }
 
 function cached(info: PathInfo, sha256: Uint8Array | undefined): CachedTree {

@@ -3,15 +3,15 @@
 // Far repositories have a bare clone each in the cache, to which what is asked for is fetched; a repository with a
 // working tree on this machine is read where it is. Trees are read object by object and go straight into the castore:
 // no checkout, so neither line-end conversions nor `export-subst` nor filters have any effect, as in Nix.
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../../base/error.ts";
 import { bytesToLatin1 } from "../../base/text.ts";
 import { EntryIngestion } from "../../castore/ingest/entries.ts";
-import type { CacheFacts, CachedTree, CacheKey, FetchCache } from "./cache.ts";
+import { type CacheFacts, type CachedTree, type CacheKey, type FetchCache, keyHash } from "./cache.ts";
+import { cloneDirectory } from "./clone.ts";
 import { type CommandOptions, type CommandResult, run, tryRun } from "./command.ts";
 import { excludeIgnored, listTree, readBlobs, type TreeItem } from "./git-tree.ts";
 import { UNPACK_LIMITS } from "./unpack.ts";
@@ -233,34 +233,43 @@ async function fetchRemote(cache: FetchCache, request: GitRequest): Promise<Foun
   const warnings: string[] = [];
   const ref = request.ref ?? (rev === undefined ? await defaultBranch(repository, url, warnings) : undefined);
   const full = ref === undefined || ref.startsWith("refs/") || ref === "HEAD" ? ref : `refs/heads/${ref}`;
-  const refspecs = allRefs ? ["refs/*:refs/*"] : [`${rev ?? full}:refs/tvix/fetched`];
-  const options = ["--quiet", "--force", "--no-tags", "--no-write-fetch-head", ...(shallow ? ["--depth", "1"] : [])];
-  const fetching = await repository.attempt(["fetch", ...options, "--", url, ...refspecs.map((spec) => `+${spec}`)]);
+  // A name of its own for what is asked for: other processes may be asking for something else.
+  const target = `refs/tvix/${keyHash(rev ?? (full as string))}`;
+  const options = shallow ? ["--depth", "1"] : [];
+  const fetching = await fetchInto(repository, url, allRefs ? "+refs/*:refs/*" : `+${rev ?? full}:${target}`, options);
   // Not every server gives out a commit that no name of it leads to; then all that names lead to is looked through.
   const again = fetching.status !== 0 && rev !== undefined && !allRefs;
-  const outcome = again
-    ? await repository.attempt(["fetch", ...options, "--", url, "+refs/*:refs/tvix/all/*"])
-    : fetching;
+  const outcome = again ? await fetchInto(repository, url, "+refs/*:refs/tvix/all/*", options) : fetching;
   if (outcome.status !== 0) {
-    throw new TvixError("ERR_FETCH_GIT", `Failed to fetch git repository '${url}'`, {
-      notes: outcome.messages,
-    });
+    throw new TvixError("ERR_FETCH_GIT", `Failed to fetch git repository '${url}'`, { notes: outcome.messages });
   }
-  const commit = await repository.commit(rev ?? (allRefs ? (full as string) : "refs/tvix/fetched"));
+  const commit = await repository.commit(rev ?? (allRefs ? (full as string) : target));
   if (commit === undefined) throw noRevision(url, rev ?? (ref as string));
   return { repository, commit, warnings };
 }
 
-async function openClone(cache: FetchCache, url: string, shallow: boolean): Promise<GitRepository> {
-  const key = createHash("sha256")
-    .update(`${url}${shallow ? "\0shallow" : ""}`)
-    .digest("hex");
-  const directory = join(cache.directory, "git", key);
-  if (!existsSync(join(directory, "HEAD"))) {
-    await mkdir(directory, { recursive: true });
-    await run("git", ["init", "--quiet", "--bare", "--", directory]);
+/** How often to try again when another process is writing to the clone. */
+const LOCK_ATTEMPTS = 8;
+
+async function fetchInto(
+  repository: GitRepository,
+  url: string,
+  refspec: string,
+  options: readonly string[],
+): Promise<CommandResult> {
+  const args = ["fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", ...options, "--", url, refspec];
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await repository.attempt(args);
+    const isLocked = outcome.status !== 0 && outcome.messages.some((line) => /\.lock'|cannot lock ref/.test(line));
+    if (!isLocked || attempt === LOCK_ATTEMPTS) return outcome;
+    await setTimeout(50 * 2 ** attempt);
   }
-  return new GitRepository(directory, false);
+}
+
+async function openClone(cache: FetchCache, url: string, shallow: boolean): Promise<GitRepository> {
+  const key = `${url}${shallow ? "\0shallow" : ""}`;
+  const make = (directory: string) => run("git", ["init", "--quiet", "--bare", "--", directory]);
+  return new GitRepository(await cloneDirectory(cache, "git", key, make), false);
 }
 
 async function defaultBranch(repository: GitRepository, url: string, warnings: string[]): Promise<string> {

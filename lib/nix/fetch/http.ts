@@ -5,6 +5,7 @@
 // sends nothing for five minutes counts as a broken connection.
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../../base/error.ts";
 import { findCredentials } from "./netrc.ts";
@@ -57,7 +58,7 @@ export async function download<T>(
     } catch (error) {
       if (!(error instanceof Transient) || attempt >= attempts) throw error;
     }
-    await sleep(pause * 2 ** (attempt - 1) * (0.75 + Math.random() / 2));
+    await setTimeout(pause * 2 ** (attempt - 1) * (0.75 + Math.random() / 2));
   }
 }
 
@@ -194,10 +195,4 @@ function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
   const code = (error as { code?: unknown }).code;
   return text === "" && typeof code === "string" ? code : text;
-}
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds);
-  });
 }

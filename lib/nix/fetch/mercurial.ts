@@ -1,12 +1,11 @@
 // Mercurial repositories, through the user's hg: what is in a working tree, and the trees of revisions.
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../../base/error.ts";
 import { bytesToLatin1 } from "../../base/text.ts";
 import type { CacheFacts, CachedTree, CacheKey, FetchCache } from "./cache.ts";
+import { cloneDirectory } from "./clone.ts";
 import { run, Running, tryRun } from "./command.ts";
 import { unpackTarball } from "./unpack.ts";
 
@@ -81,16 +80,14 @@ function revisionOf(tree: CachedTree, facts: CacheFacts): MercurialRevision {
 
 /** The clone of a repository in the cache, with `rev` in it. */
 async function pull(cache: FetchCache, url: string, rev: string | undefined): Promise<string> {
-  const clone = join(cache.directory, "hg", createHash("sha256").update(url).digest("hex"));
-  if (!existsSync(join(clone, ".hg"))) {
-    await mkdir(join(cache.directory, "hg"), { recursive: true });
-    await run("hg", ["clone", "--noupdate", "--quiet", "--", url, clone]);
-    return clone;
-  }
-  if (rev !== undefined && (await tryRun("hg", ["log", "-R", clone, `--rev=${rev}`, "-T", "1"])).status === 0) {
-    return clone;
-  }
-  await run("hg", ["pull", "-R", clone, "--quiet", "--", url]);
+  let isNew = false;
+  const clone = await cloneDirectory(cache, "hg", url, async (directory) => {
+    isNew = true;
+    await run("hg", ["clone", "--noupdate", "--quiet", "--", url, directory]);
+  });
+  const has = async (commit: string): Promise<boolean> =>
+    (await tryRun("hg", ["log", "-R", clone, `--rev=${commit}`, "-T", "1"])).status === 0;
+  if (!isNew && !(rev !== undefined && (await has(rev)))) await run("hg", ["pull", "-R", clone, "--quiet", "--", url]);
   return clone;
 }
 
