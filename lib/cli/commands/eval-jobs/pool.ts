@@ -20,6 +20,8 @@ export interface PoolOptions {
 /** A process and what it is doing. */
 interface Hand {
   readonly child: ChildProcess;
+  /** Which of the workers it is; one that replaces another takes its number. */
+  readonly number: number;
   /** Tasks that it was given and has not reported, in order. */
   readonly tasks: Task[];
   /** Whether it waits for tasks. */
@@ -53,14 +55,14 @@ class Pool {
   start(): void {
     const { workers, signal } = this.#options;
     signal.addEventListener("abort", () => this.#fail(signal.reason));
-    for (let i = 0; i < workers; i++) this.#hire();
+    for (let i = 0; i < workers; i++) this.#hire(i);
     this.#advance();
   }
 
-  #hire(): void {
+  #hire(number: number): void {
     const argv = [...process.argv.slice(2), "--as-worker"];
     const child = fork(fileURLToPath(entry()), argv, { stdio: ["ignore", "ignore", "inherit", "ipc"] });
-    const hand: Hand = { child, tasks: [], idle: true, proven: false };
+    const hand: Hand = { child, number, tasks: [], idle: true, proven: false };
     this.#hands.add(hand);
     child.on("message", (report: Report) => this.#hear(hand, report));
     child.on("error", (error) => this.#fail(error));
@@ -77,7 +79,7 @@ class Pool {
       if (this.#hands.size === 0) this.#resolve();
     } else {
       for (const hand of this.#hands) {
-        const tasks = hand.idle ? schedule.take(this.#options.batch, this.#options.workers) : [];
+        const tasks = hand.idle ? schedule.take(this.#options.batch, hand.number, this.#options.workers) : [];
         if (tasks.length === 0) continue;
         hand.idle = false;
         hand.tasks.push(...tasks);
@@ -90,20 +92,20 @@ class Pool {
   #hear(hand: Hand, report: Report): void {
     if ("outcome" in report) {
       hand.proven = true;
-      this.#finish(hand.tasks.shift() as Task, report.outcome);
+      this.#finish(hand, hand.tasks.shift() as Task, report.outcome);
       return;
     }
     hand.idle = true;
     if (report.full && !this.#schedule.finished) {
       this.#hands.delete(hand);
       hand.child.disconnect();
-      this.#hire();
+      this.#hire(hand.number);
     }
     this.#advance();
   }
 
-  #finish(task: Task, outcome: Outcome): void {
-    this.#schedule.finish(task, outcome);
+  #finish(hand: Hand, task: Task, outcome: Outcome): void {
+    this.#schedule.finish(task, outcome, hand.number);
     this.#options.onProgress();
   }
 
@@ -116,9 +118,9 @@ class Pool {
       if (!hand.proven) {
         // Nothing came before this task: it alone is to blame.
         const error = `the evaluation ended its process (${how}): it may need more than --max-memory-size`;
-        this.#finish(current, { line: lineOf(current.path, { error }), failed: true });
+        this.#finish(hand, current, { line: lineOf(current.path, { error }), failed: true });
       }
-      if (!this.#schedule.finished) this.#hire();
+      if (!this.#schedule.finished) this.#hire(hand.number);
     } else if (this.#hands.size === 0 && !this.#schedule.finished) {
       this.#failure ??= new TvixError("ERR_CLI_WORKER", `all workers ended early (${how})`);
     }

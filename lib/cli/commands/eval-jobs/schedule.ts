@@ -1,12 +1,16 @@
 // Which paths wait to be visited, and the lines of those that were, in order of the paths.
 //
-// Paths form a tree that unfolds while it is visited. What is handed out next is always what comes first in the tree, so
-// that lines can be printed soon; a line waits until everything before it is there.
+// Paths form a tree that unfolds while it is visited. What is handed out next is what comes first in the tree, so that
+// lines can be printed soon; a line waits until everything before it is there. But the members of an inner set belong to
+// the worker that met it, because they share much that it will have evaluated: others take them, from the end, only when
+// there is nothing else to do.
 import type { AttrPath, Outcome } from "./flags.ts";
 
 /** A path and what came of it. */
 export interface Task {
   readonly path: AttrPath;
+  /** The worker that it belongs to. */
+  readonly home?: number;
   outcome?: Outcome;
   /** The tasks of the names below it. */
   children?: readonly Task[];
@@ -31,10 +35,16 @@ export class Schedule {
     this.#skip = skip;
   }
 
-  /** Up to `count` tasks; at the end fewer, so that all workers end together. */
-  take(count: number, workers: number): Task[] {
-    const share = Math.ceil(this.#waiting.length / (2 * workers));
-    return this.#waiting.splice(-Math.min(count, Math.max(1, share))).reverse();
+  /** Up to `count` tasks for one of `workers`; at the end fewer, so that all workers end together. */
+  take(count: number, worker: number, workers: number): Task[] {
+    const waiting = this.#waiting;
+    const most = Math.min(count, Math.max(1, Math.ceil(waiting.length / (2 * workers))));
+    const taken: Task[] = [];
+    for (let i = waiting.length - 1; i >= 0 && taken.length < most; i--) {
+      const { home } = waiting[i] as Task;
+      if (home === undefined || home === worker) taken.push(...waiting.splice(i, 1));
+    }
+    return taken.length > 0 ? taken : waiting.splice(0, most).reverse();
   }
 
   /** Takes tasks back that were handed out and not visited. */
@@ -42,8 +52,8 @@ export class Schedule {
     this.#waiting.push(...tasks.toReversed());
   }
 
-  /** Notes what came of a task. */
-  finish(task: Task, outcome: Outcome): void {
+  /** Notes what came of a task that was done by a worker. */
+  finish(task: Task, outcome: Outcome, worker: number): void {
     task.outcome = outcome;
     this.#done++;
     if ("line" in outcome) {
@@ -51,7 +61,11 @@ export class Schedule {
       return;
     }
     const paths = outcome.names.map((name) => [...task.path, name]);
-    const children = paths.filter((path) => !this.#skip(path)).map((path): Task => ({ path }));
+    const children = paths
+      .filter((path) => !this.#skip(path))
+      .map((path): Task => {
+        return task.path.length === 0 ? { path } : { path, home: worker };
+      });
     task.children = children;
     this.#known += children.length;
     this.putBack(children);
