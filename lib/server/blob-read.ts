@@ -3,15 +3,18 @@ import { once } from "node:events";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { concatBytes } from "../base/bytes.ts";
-import type { BlobService } from "../castore/blob/service.ts";
+import { Limit } from "../base/limit.ts";
+import type { BlobReader, BlobService } from "../castore/blob/service.ts";
 import { digestText } from "../castore/digest.ts";
 import { frameHeader, readRequestFrame } from "../castore/grpc/frames.ts";
 import { type Calls, statusOf } from "./grpc-calls.ts";
 import { readDigest } from "./grpc-castore.ts";
 
 const PATH = /^\/((?:tvix|snix)\.castore\.v1\.BlobService\/Read)$/;
-/** Bytes of data in one message: a quarter of what clients take by default. */
-const MESSAGE_BYTES = 1 << 20;
+/** Bytes of data in one message: an eighth of what clients take by default. */
+const MESSAGE_BYTES = 512 << 10;
+/** Messages under way on one stream. */
+const BUFFERS = 3;
 /** No request of a digest is longer. */
 const REQUEST_LIMIT = 256;
 const RESPONSE = { ":status": 200, "content-type": "application/grpc+proto" };
@@ -53,15 +56,38 @@ async function sendContents(blobs: BlobService, stream: ServerHttp2Stream, signa
   if (reader === undefined) throw new ConnectError(`blob ${digestText(digest)} is not in the store`, Code.NotFound);
   stream.respond(RESPONSE, { waitForTrailers: true });
   setTrailers(stream, { "grpc-status": "0" });
-  for await (const piece of reader.stream()) {
-    for (let at = 0; at < piece.length; at += MESSAGE_BYTES) {
-      const data = piece.subarray(at, at + MESSAGE_BYTES);
-      signal.throwIfAborted();
-      stream.write(frameHeader(data.length));
-      if (!stream.write(data)) await once(stream, "drain", { signal });
+  if (reader.fill && reader.size > MESSAGE_BYTES) await sendFilled(reader as FillingReader, stream, signal);
+  else {
+    for await (const piece of reader.stream()) {
+      for (let at = 0; at < piece.length; at += MESSAGE_BYTES) {
+        signal.throwIfAborted();
+        const data = piece.subarray(at, at + MESSAGE_BYTES);
+        stream.write(frameHeader(data.length));
+        if (!stream.write(data)) await once(stream, "drain", { signal });
+      }
     }
   }
   stream.end();
+}
+
+type FillingReader = BlobReader & Required<Pick<BlobReader, "fill">>;
+
+/** Through a few buffers in turns: memory that is new for every message costs more than all that is done with it. */
+async function sendFilled(reader: FillingReader, stream: ServerHttp2Stream, signal: AbortSignal): Promise<void> {
+  const turns = new Limit(BUFFERS);
+  const free: Uint8Array[] = [];
+  for (let at = 0; at < reader.size; at += MESSAGE_BYTES) {
+    signal.throwIfAborted();
+    const leave = await turns.enter(signal);
+    const buffer = free.pop() ?? new Uint8Array(MESSAGE_BYTES);
+    const data = buffer.subarray(0, Math.min(MESSAGE_BYTES, reader.size - at));
+    reader.fill(at, data);
+    stream.write(frameHeader(data.length));
+    stream.write(data, () => {
+      free.push(buffer);
+      leave();
+    });
+  }
 }
 
 async function readRequest(stream: ServerHttp2Stream): Promise<Uint8Array> {

@@ -39,6 +39,11 @@ export interface BlobReader {
    * the range covers. The result is the caller's own, safe to keep.
    */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /**
+   * Fills `into` from `offset` on, at once, where contents are at hand; `into` must lie in the blob. For who reads much
+   * into memory of their own.
+   */
+  fill?(offset: number, into: Uint8Array): void;
   /** The bytes from `start` (0) up to `end` (the blob's) in pieces of the backend's choice, none of them empty. */
   stream(start?: number, end?: number): AsyncIterable<Uint8Array>;
 }

@@ -293,13 +293,18 @@ class LocalBlobReader implements BlobReader {
       }
       return out;
     }
-    for (let at = start, i = this.#find(start); at < end; i++) {
+    this.fill(start, out);
+    return out;
+  }
+
+  fill(offset: number, into: Uint8Array): void {
+    const end = offset + into.length;
+    for (let at = offset, i = this.#find(offset); at < end; i++) {
       const chunkEnd = this.#starts[i + 1] as number;
-      const part = out.subarray(at - start, Math.min(end, chunkEnd) - start);
+      const part = into.subarray(at - offset, Math.min(end, chunkEnd) - offset);
       this.#blobs.readRange(this.#chunks[i] as ChunkMeta, at - (this.#starts[i] as number), part);
       at += part.length;
     }
-    return out;
   }
 
   async *stream(start = 0, end: number = this.size): AsyncGenerator<Uint8Array> {
