@@ -7,7 +7,8 @@
 // level. When the JavaScript stack ends, the parse fails with a clean error: how deep that is depends on the stack that
 // the caller gives to the thread (256 MiB take more than 100 000 levels).
 //
-// Formals and sets both begin with `{ name`: one token after the name tells them apart, without going back.
+// Formals and sets both begin with `{ name`: one token after the name tells them apart, without going back. Literals are
+// read in literals.ts, operators ordered in operators.ts, sets put together in attrset.ts.
 
 import type { Diagnostic } from "../diagnostic.ts";
 import type { Source } from "../source.ts";
@@ -20,13 +21,12 @@ import {
   type InheritSourceExpr,
   Kind,
   type LambdaExpr,
-  PathBase,
   type VariableExpr,
 } from "./ast.ts";
 import { Complaints, type Span } from "./complaints.ts";
 import { growingSet, type GrowingSet, SetBuilder } from "./attrset.ts";
-import { type IndentedPart, stripIndentation } from "./indent.ts";
-import { Lexer, PartEnd } from "./lexer.ts";
+import { Lexer } from "./lexer.ts";
+import { Literals } from "./literals.ts";
 import { OperatorStack, PRECEDENCE, PREFIX_MINUS, PREFIX_NOT } from "./operators.ts";
 import { Token, TOKEN_NAMES } from "./token.ts";
 
@@ -57,11 +57,6 @@ export function parse(source: Source, options: ParseOptions = {}): Parsed {
   }
 }
 
-const NO_PARTS: readonly Expr[] = [];
-const LARGEST_INT = 2n ** 63n - 1n;
-/** Float literals that are smaller but not zero are refused, as those that are too large. */
-const SMALLEST_NORMAL = 2 ** -1022;
-
 /** One step of a chain that ends in an expression: `if c then x else`, `x:`, `let … in`, `with e;`, `assert e;`. */
 type Link = (body: Expr) => Expr;
 
@@ -71,15 +66,14 @@ class Parser {
   private readonly pipes: boolean;
   private readonly sets: SetBuilder;
   private readonly operators: OperatorStack;
-  /** Whether the text has a NUL anywhere; string literals are searched for it only then. */
-  private readonly hasNul: boolean;
+  private readonly literals: Literals;
   /** The end of the last `or` that was read as an identifier. */
   private orEnd = -1;
 
   constructor(source: Source, options: ParseOptions) {
     this.lexer = new Lexer(source.text);
     this.complaints = new Complaints(source, this.lexer);
-    this.hasNul = source.text.includes("\0");
+    this.literals = new Literals(this.lexer, this.complaints, this);
     this.pipes = options.pipeOperators ?? false;
     this.sets = new SetBuilder((path, again, first) => this.complaints.duplicate(path, again, first));
     this.operators = new OperatorStack();
@@ -98,7 +92,7 @@ class Parser {
    * A whole expression. What ends in another expression (a function, `let`, `with`, `assert`, `if`) is collected as a
    * link and closed over the final operation from the inside out, so that long runs of them cost no stack.
    */
-  private expression(): Expr {
+  expression(): Expr {
     const { lexer } = this;
     let links: Link[] | undefined;
     let body: Expr | undefined;
@@ -504,7 +498,7 @@ class Parser {
         return this.variable(start, end, name);
       }
       case Token.Quote:
-        return this.string();
+        return this.literals.string();
       case Token.OpenBrace:
         return this.setLiteral(start, false);
       case Token.OpenParen: {
@@ -517,12 +511,12 @@ class Parser {
       case Token.OpenBracket:
         return this.list();
       case Token.IndentedQuote:
-        return this.indentedString();
+        return this.literals.indentedString();
       case Token.Int:
-        return this.int();
+        return this.literals.int();
       case Token.Path:
       case Token.HomePath:
-        return this.path();
+        return this.literals.path();
       default:
         return this.rareOperand();
     }
@@ -539,48 +533,18 @@ class Parser {
         lexer.next();
         if (!this.is(Token.OpenBrace)) this.complaints.unexpected("'{'");
         return this.legacyLet(start);
-      case Token.Float: {
-        const text = lexer.text.slice(start, end);
-        const value = Number(text);
-        const vanishes = value < SMALLEST_NORMAL && /^[^eE]*[1-9]/.test(text);
-        if (vanishes || !Number.isFinite(value))
-          this.complaints.fail("ERR_PARSE_FLOAT", `invalid float '${text}'`, lexer);
-        lexer.next();
-        return { kind: Kind.Float, start, end, value };
-      }
+      case Token.Float:
+        return this.literals.float();
       case Token.SearchPath: {
         const name = lexer.value;
         lexer.next();
         return { kind: Kind.SearchPath, start, end, name };
       }
-      case Token.Uri: {
-        const { value } = lexer;
-        lexer.next();
-        this.complaints.warn(
-          "WARN_URL_LITERAL",
-          "URL literals are deprecated",
-          { start, end },
-          "put the URL in quotes",
-        );
-        return { kind: Kind.String, start, end, value };
-      }
+      case Token.Uri:
+        return this.literals.uri();
       default:
         return this.complaints.unexpected("");
     }
-  }
-
-  private int(): Expr {
-    const { lexer } = this;
-    const { start, end } = lexer;
-    const text = lexer.text.slice(start, end);
-    let value: number | bigint = Number(text);
-    if (!Number.isSafeInteger(value)) {
-      const digits = text.replace(/^0+/, "");
-      value = digits.length > 19 ? LARGEST_INT + 1n : BigInt(digits);
-      if (value > LARGEST_INT) this.complaints.fail("ERR_PARSE_INT", `invalid integer '${text}'`, lexer);
-    }
-    lexer.next();
-    return { kind: Kind.Int, start, end, value };
   }
 
   private list(): Expr {
@@ -594,132 +558,6 @@ class Parser {
     }
     lexer.next();
     return { kind: Kind.List, start, end: lexer.before, items };
-  }
-
-  /** `"…"`, as a {@link Kind.String} or {@link Kind.Interpolation}. */
-  private string(): Expr {
-    const { lexer } = this;
-    const { start } = lexer;
-    let parts: Expr[] | undefined;
-    let from = lexer.end;
-    for (;;) {
-      const ended = lexer.stringPart();
-      const { value } = lexer;
-      if (this.hasNul) this.refuseNul(from, value);
-      if (ended === PartEnd.Close) {
-        const { end } = lexer;
-        if (parts === undefined) {
-          lexer.next();
-          return { kind: Kind.String, start, end, value };
-        }
-        if (value !== "") parts.push({ kind: Kind.String, start: from, end: end - 1, value });
-        lexer.next();
-        return { kind: Kind.Interpolation, start, end, parts };
-      }
-      if (ended !== PartEnd.Interpolation) return this.complaints.unterminated("'\"'", start);
-      parts ??= [];
-      if (value !== "") parts.push({ kind: Kind.String, start: from, end: lexer.end - 2, value });
-      parts.push(this.interpolated());
-      from = lexer.end;
-    }
-  }
-
-  /** Nix strings have no NULs. */
-  private refuseNul(start: number, value: string): void {
-    if (!value.includes("\0")) return;
-    const at = this.lexer.text.indexOf("\0", start);
-    this.complaints.fail("ERR_PARSE_NUL", "a string cannot contain a null byte", { start: at, end: at + 1 });
-  }
-
-  /** After `${`: the expression; the current token is then the closing brace. */
-  private interpolated(): Expr {
-    const opened = this.lexer.end - 2;
-    this.lexer.next();
-    const expr = this.expression();
-    if (!this.is(Token.CloseBrace)) this.complaints.unclosed(opened, "'}'");
-    return expr;
-  }
-
-  private indentedString(): Expr {
-    const { lexer } = this;
-    const { start } = lexer;
-    const pieces: IndentedPart[] = [];
-    lexer.end = this.afterBlankLine(lexer.end);
-    for (;;) {
-      const from = lexer.end;
-      const ended = lexer.indentedPart();
-      if (ended === PartEnd.EndOfFile) {
-        return this.complaints.unterminated("indented string or '${' or end of an indented string", start);
-      }
-      const text = lexer.value;
-      const end = from + text.length;
-      if (this.hasNul) this.refuseNul(from, text);
-      if (text !== "") pieces.push({ start: from, end, text, escaped: false, expr: undefined });
-      if (ended === PartEnd.Close) break;
-      if (ended === PartEnd.Escape) {
-        const escape = lexer.escapePart();
-        pieces.push({ start: end, end: lexer.end, text: escape, escaped: true, expr: undefined });
-      } else {
-        const expr = this.interpolated();
-        pieces.push({ start: expr.start, end: expr.end, text: "", escaped: false, expr });
-      }
-    }
-    const { end } = lexer;
-    lexer.next();
-    const parts = stripIndentation(pieces);
-    const only = parts[0];
-    if (only === undefined) return { kind: Kind.String, start, end, value: "" };
-    if (parts.length === 1 && only.kind === Kind.String) {
-      return { kind: Kind.String, start, end, value: only.value };
-    }
-    return { kind: Kind.Interpolation, start, end, parts };
-  }
-
-  /** The rest of the line that opens an indented string is dropped when it is only spaces. */
-  private afterBlankLine(offset: number): number {
-    let i = offset;
-    while (this.lexer.at(i) === 32) i++;
-    return this.lexer.at(i) === 10 ? i + 1 : offset;
-  }
-
-  private path(): Expr {
-    const { lexer } = this;
-    const { start, value: written } = lexer;
-    const base = this.is(Token.HomePath)
-      ? PathBase.Home
-      : written.startsWith("/")
-        ? PathBase.Absolute
-        : PathBase.Relative;
-    const text = base === PathBase.Home ? written.slice(1) : written;
-    const parts: Expr[] = [];
-    let interpolated = false;
-    for (;;) {
-      const from = lexer.end;
-      const ended = lexer.pathPart();
-      if (ended === PartEnd.Interpolation) {
-        interpolated = true;
-        parts.push(this.interpolated());
-      } else if (ended === PartEnd.More) {
-        parts.push({ kind: Kind.String, start: from, end: lexer.end, value: lexer.value });
-        if (!interpolated && !lexer.text.startsWith("${", lexer.end)) this.doubledSlash(start);
-      } else if (ended === PartEnd.TrailingSlash) {
-        this.complaints.fail("ERR_PARSE_TRAILING_SLASH", "path has a trailing slash", { start, end: lexer.end });
-      } else break;
-    }
-    const { end } = lexer;
-    lexer.next();
-    return { kind: Kind.Path, start, end, base, text, parts: parts.length === 0 ? NO_PARTS : parts };
-  }
-
-  private doubledSlash(start: number): never {
-    const message = "syntax error, unexpected end of path, expecting '${'";
-    const place = { start, end: this.lexer.end };
-    return this.complaints.fail(
-      "ERR_PARSE_UNEXPECTED",
-      message,
-      place,
-      "a path literal may not have two slashes in a row",
-    );
   }
 
   // Attribute sets.
@@ -812,9 +650,9 @@ class Parser {
       lexer.next();
       return { start, end, name, expr: undefined };
     }
-    if (kind === Token.Quote) return attrNameOf(this.string(), start, lexer.before);
+    if (kind === Token.Quote) return attrNameOf(this.literals.string(), start, lexer.before);
     if (kind === Token.DollarBrace) {
-      const expr = this.interpolated();
+      const expr = this.literals.interpolated();
       lexer.next();
       return attrNameOf(expr, start, lexer.before);
     }
