@@ -1,5 +1,6 @@
 // Rows: our binary cache over HTTP against nginx serving the same bytes as files, and filling a store from it against Nix.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -83,11 +84,13 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; d
   };
 }
 
-function cleanup(): Promise<void> {
-  for (const child of children.splice(0)) child.kill();
-  execFileSync("chmod", ["-R", "u+w", scratch]);
+async function cleanup(): Promise<void> {
+  for (const child of children.splice(0)) {
+    const gone = once(child, "exit");
+    child.kill();
+    await gone;
+  }
   rmSync(scratch, { recursive: true, force: true });
-  return Promise.resolve();
 }
 
 /** A store with what `make` makes, and both servers; the store paths. */

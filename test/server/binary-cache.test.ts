@@ -26,6 +26,7 @@ import { formatNarUrl, parseNarUrl } from "../../lib/store/nar/url.ts";
 import { openStore } from "../../lib/store/open.ts";
 import type { PathInfo } from "../../lib/store/path-info.ts";
 import type { Store } from "../../lib/store/store.ts";
+import { verifyStore } from "../../lib/store/verify.ts";
 import { APP, cacheFiles, LIB, PUBLIC_KEY, TEXT } from "../store/cache-server.ts";
 import { makeTree, scratch } from "../store/fixture.ts";
 import { clients } from "./nix.ts";
@@ -374,6 +375,65 @@ describe("uploads", () => {
     );
     expect(errors).toEqual([]);
   });
+});
+
+/** `TVIX_SOAK=1` does this for five minutes. */
+const SOAK = process.env["TVIX_SOAK"] === "1" ? 300_000 : 2_000;
+
+describe("64 clients that come and go", () => {
+  test(
+    "get no wrong byte and leave nothing behind",
+    async () => {
+      const { store, url, errors } = await serve({ anonymousWrites: true, maxUploads: 64 });
+      const until = performance.now() + SOAK;
+      const before = process.memoryUsage().rss;
+      let peak = 0;
+      const done = { uploads: 0, downloads: 0, aborted: 0 };
+      /** One upload and, when it was not broken off, the same downloaded again. */
+      const visit = async (client: number, turn: number): Promise<void> => {
+        const size = 1000 + ((client * 7919 + turn * 104_729) % 1_500_000);
+        const contents = pseudoRandomBytes(size, client * 1000 + turn);
+        const nar = packNar({ type: "regular", executable: turn % 2 === 0, size, contents });
+        const digest = sha256(nar);
+        const storePath = sourcePath({ name: `soak-${client}`, narSha256: digest });
+        const controller = new AbortController();
+        const isBroken = (client + turn) % 3 === 0;
+        if (isBroken) setTimeout(() => controller.abort(), (client * 13 + turn * 7) % 40);
+        const { signal } = controller;
+        const put = async (path: string, body: Uint8Array | string) => {
+          const { status } = await fetch(`${url}/${path}`, { method: "PUT", body, signal });
+          expect(status).toBe(201);
+        };
+        await put(`nar/${base32.encode(digest)}.nar`, nar);
+        const narHash = nixHash("sha256", digest);
+        await put(`${storePath.hash}.narinfo`, narInfoOf({ storePath, narHash, narSize: nar.length }));
+        done.uploads++;
+        const info = parseNarInfo(await (await fetch(`${url}/${storePath.hash}.narinfo`, { signal })).text());
+        const got = await bytesOf(await fetch(`${url}/${info.url}`, { signal }));
+        expect(hex(got)).toBe(hex(nar));
+        done.downloads++;
+      };
+      const client = async (_: unknown, id: number): Promise<void> => {
+        for (let turn = 0; performance.now() < until; turn++) {
+          try {
+            await visit(id, turn);
+          } catch (error) {
+            if ((error as Error).name !== "AbortError") throw error;
+            done.aborted++;
+          }
+          peak = Math.max(peak, process.memoryUsage().rss);
+        }
+      };
+      await Promise.all(Array.from({ length: 64 }, client));
+      expect(done.uploads).toBeGreaterThan(20);
+      expect(done.aborted).toBeGreaterThan(5);
+      expect(peak - before).toBeLessThan(600 << 20);
+      expect(errors).toEqual([]);
+      expect((await verifyStore(store)).damage).toEqual([]);
+      if (SOAK > 10_000) console.log(done, `${(peak / 2 ** 20).toFixed(0)} MiB with the clients`);
+    },
+    SOAK + 120_000,
+  );
 });
 
 if (clients.length === 0) console.warn("no Nix is installed: its clients are not tested against the binary cache");

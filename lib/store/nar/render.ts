@@ -44,7 +44,7 @@ function openLocal(castore: LocalStore, root: Node): NarSource {
   };
   const stream = async function* (recycle = false) {
     try {
-      yield* recycle ? recycled(render) : render.chunks(PIECE);
+      yield* recycle ? recycled(render) : render.chunks(pieceOf(render));
     } finally {
       close();
     }
@@ -52,13 +52,20 @@ function openLocal(castore: LocalStore, root: Node): NarSource {
   return { size: render.size, stream, close };
 }
 
+/** Most NARs are small, and need no piece of full length. */
+function pieceOf({ size }: NarRender): number {
+  return Math.min(PIECE, size);
+}
+
 async function* recycled(render: NarRender): AsyncGenerator<Uint8Array, void, void> {
-  const buffers = [new Uint8Array(PIECE), new Uint8Array(PIECE)];
-  for (let i = 0; ; i ^= 1) {
+  const length = pieceOf(render);
+  const buffers = [new Uint8Array(length), new Uint8Array(render.size > length ? length : 0)];
+  for (let i = 0, left = render.size; left > 0; i ^= 1) {
     const into = buffers[i] as Uint8Array;
     const filled = await render.next(into);
+    left -= filled;
     if (filled > 0) yield into.subarray(0, filled);
-    if (filled < PIECE) return;
+    if (filled < into.length) return;
   }
 }
 
@@ -118,7 +125,8 @@ export interface NarDigest {
 export async function narDigest(castore: Castore, root: Node, algo: DigestAlgo = "sha256"): Promise<NarDigest> {
   const state = startDigest(algo);
   let size = 0;
-  for await (const piece of narStream(castore, root)) {
+  const pieces = castore instanceof LocalStore ? openLocal(castore, root).stream(true) : narStream(castore, root);
+  for await (const piece of pieces) {
     state.update(piece);
     size += piece.length;
   }
