@@ -1,6 +1,8 @@
 // What was fetched, in a session: pinned, read, written into a store, and found through the search path.
+import { spawn } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import { TvixError } from "../../../lib/base/error.ts";
 import { toByteString } from "../../../lib/base/text.ts";
@@ -101,6 +103,40 @@ describe("pinned by a hash", () => {
       /^ERR_EVAL_RESTRICTED/,
     );
   });
+});
+
+/** A server of the files in a directory, in a process of its own: this one stands still while it fetches. */
+async function serve(directory: string): Promise<{ readonly url: string; readonly stop: () => void }> {
+  const program = `
+    const { createServer } = require("node:http");
+    const { createReadStream } = require("node:fs");
+    const server = createServer((request, response) => {
+      createReadStream(${JSON.stringify(directory)} + request.url)
+        .on("error", () => response.writeHead(404).end())
+        .pipe(response);
+    });
+    server.listen(0, "127.0.0.1", () => console.log(server.address().port));`;
+  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  const port = await new Promise<string>((resolve) => {
+    child.stdout.once("data", (text: Buffer) => resolve(text.toString().trim()));
+  });
+  return { url: `http://127.0.0.1:${port}`, stop: () => void child.kill() };
+}
+
+test("files and archives come from a server, in the middle of an evaluation", async () => {
+  const directory = join(base, "served");
+  mkdirSync(directory);
+  writeFileSync(join(directory, "a.tar.gz"), gzipSync(await tarball({ "top/default.nix": "1 + 1" })));
+  writeFileSync(join(directory, "file"), "contents");
+  const { url, stop } = await serve(directory);
+  try {
+    const text = `[ (import (fetchTarball "${url}/a.tar.gz")) (builtins.readFile (builtins.fetchurl "${url}/file")) ]`;
+    expect(show(session(), text)).toBe('[ 2 "contents" ]');
+    const found = errorOf(() => show(session(), `builtins.fetchurl "${url}/absent"`));
+    expect(found).toContain(`unable to download '${url}/absent': HTTP error 404`);
+  } finally {
+    stop();
+  }
 });
 
 describe("without", () => {
