@@ -3,7 +3,7 @@
 import { setFlagsFromString } from "node:v8";
 
 /**
- * By major version of Node, because an unknown flag ends the process.
+ * By major version of Node, because V8 complains about flags it does not know.
  *
  * - Optimising later costs hot programs nothing and saves a third of a large cold one. Later versions count otherwise,
  *   and wait long enough by themselves.
