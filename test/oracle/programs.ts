@@ -199,7 +199,7 @@ const FORMS: Record<Type, readonly string[]> = {
     '(builtins.catAttrs "‹name›" [ ‹set› ‹set› ])',
     "(builtins.tail [ ‹any› ‹any› ])",
     '(let m = builtins.match ‹"(a|b)*(.*)" "([^a]*)(a?)" "(.)(..)?" ".*" "([[:alpha:]]+)-?([0-9.]*)"› ‹string›; in if m == null then [ ] else m)',
-    "(builtins.genericClosure { startSet = [ { key = ‹int›; } ]; operator = e: if e.key ‹ 0    e.key › 20 then [ ] else [ { key = e.key + ‹1-9›; } ]; })",
+    "(builtins.genericClosure { startSet = [ { key = ‹int›; } ]; operator = e: if e.key < 0 || e.key > 20 then [ ] else [ { key = e.key + ‹1-9›; } ]; })",
     "(builtins.genericClosure { startSet = [ { key = ‹string›; } ]; operator = e: [ ]; })",
     "(builtins.fromJSON (builtins.toJSON ‹list›))",
     "(builtins.partition (e: builtins.isInt e) ‹list›).‹right wrong›",
