@@ -84,6 +84,8 @@ static_assert(sizeof(GuestMemory::Region) == 32);
 
 // Chains of one queue that are served before messages and other queues have their turn.
 constexpr unsigned kTurn = 256;
+// Bytes of a reply that is told of together with others: waking a guest costs more than most replies.
+constexpr uint32_t kSmall = 256 * 1024;
 // Milliseconds that a queue's requests have to finish when it is halted.
 constexpr int kPatience = 5000;
 
@@ -481,24 +483,40 @@ void VhostUser::work(unsigned index) {
   queue.busy = false;
   {
     std::lock_guard lock(mutex_);
+    queue.working = true;
     queue.ring.disarm();
   }
-  for (unsigned turn = 0; turn < kTurn; turn++) {
-    std::string why;
-    std::unique_lock lock(mutex_);
-    const Virtqueue::Popped popped = queue.ring.pop(chain_, why);
-    if (popped == Virtqueue::Popped::kNone && !queue.ring.arm()) return;
-    lock.unlock();
-    if (popped == Virtqueue::Popped::kBroken) return break_queue(index, why);
-    if (popped == Virtqueue::Popped::kChain) session_.serve(index, chain_);
-  }
-  queue.busy = true;
+  unsigned turn = 0;
+  while (turn < kTurn && take(index)) turn++;
+  queue.busy = turn == kTurn;
+  std::lock_guard lock(mutex_);
+  queue.working = false;
+  if (std::exchange(queue.untold, false)) signal(queue.call.get());
 }
 
+// Takes and serves the next chain of a queue; false when there is none.
+bool VhostUser::take(unsigned index) {
+  Queue& queue = queues_[index];
+  std::string why;
+  std::unique_lock lock(mutex_);
+  const Virtqueue::Popped popped = queue.ring.pop(chain_, why);
+  if (popped == Virtqueue::Popped::kNone) return queue.ring.arm();
+  lock.unlock();
+  if (popped == Virtqueue::Popped::kChain) {
+    session_.serve(index, chain_);
+    return true;
+  }
+  break_queue(index, why);
+  return false;
+}
+
+// A large reply is told of at once, so that the guest takes it while we go on.
 void VhostUser::finish(unsigned index, uint16_t head, uint32_t written) {
   std::lock_guard lock(mutex_);
   Queue& queue = queues_[index];
-  if (queue.running && queue.ring.push(head, written)) signal(queue.call.get());
+  if (!queue.running || !queue.ring.push(head, written)) return;
+  queue.untold = queue.working && written <= kSmall;
+  if (!queue.untold) signal(queue.call.get());
 }
 
 // Until it is set up anew.

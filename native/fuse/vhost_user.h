@@ -64,7 +64,9 @@ class VhostUser : public Transport {
     Descriptor kick, call, error;
     bool enabled = false;
     bool running = false;
-    bool busy = false;  // has more to do than one turn allows
+    bool busy = false;     // has more to do than one turn allows
+    bool working = false;  // chains are being taken: small replies are told of together
+    bool untold = false;   // some are
   };
 
   struct Message;
@@ -88,6 +90,7 @@ class VhostUser : public Transport {
   void settle(unsigned index);
   uint16_t halt(unsigned index);
   void work(unsigned index);
+  bool take(unsigned index);
   void finish(unsigned index, uint16_t head, uint32_t written);
   void break_queue(unsigned index, const std::string& why);
 
@@ -109,7 +112,7 @@ class VhostUser : public Transport {
   std::shared_ptr<const GuestMemory> memory_;
   std::vector<Queue> queues_;
   Chain chain_;
-  std::mutex mutex_;  // the rings, `running`, `call` and `error` of queues
+  std::mutex mutex_;  // the rings; what of a queue finish() uses
   GuestSession session_;
 };
 
