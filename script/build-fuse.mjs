@@ -1,4 +1,6 @@
-// Builds the fuse addon with node-gyp and puts it at build/fuse/fuse.node: `npm run build:fuse`.
+// Builds the fuse addon with node-gyp and puts it at build/fuse/fuse.node: `npm run build:fuse`. With `--prebuild` also
+// at prebuilds/fuse/<platform>-<architecture>/fuse.node, for the package; beside the core's, since prebuildify and
+// node-gyp-build know one addon for each folder.
 //
 // node-gyp wants a folder with Node's headers and build settings and would download one. Everything it needs is in the
 // package node-api-headers, since the addon uses Node-API alone; so a folder is made of those and of two small files of
@@ -11,9 +13,10 @@ import { dirname, join } from "node:path";
 const root = join(import.meta.dirname, "..");
 const require = createRequire(import.meta.url);
 
+const prebuild = process.argv.includes("--prebuild");
 if (process.platform !== "linux") {
   console.error("the fuse addon is for Linux only");
-  process.exit(1);
+  process.exit(prebuild ? 0 : 1);
 }
 const found = spawnSync("pkg-config", ["--modversion", "fuse3"], { encoding: "utf8" });
 if (found.status !== 0) {
@@ -47,5 +50,12 @@ const fresh = `${target}.new`;
 copyFileSync(join(root, "build/Release/fuse.node"), fresh);
 if (existsSync(target)) rmSync(target);
 renameSync(fresh, target);
+if (prebuild) {
+  const folder = join(root, `prebuilds/fuse/${process.platform}-${process.arch}`);
+  mkdirSync(folder, { recursive: true });
+  const packed = join(folder, "fuse.node");
+  const stripped = spawnSync("strip", ["-o", packed, target], { stdio: "inherit" });
+  if (stripped.status !== 0) process.exit(stripped.status ?? 1);
+}
 // prebuildify takes every addon in build/Release for the core's.
 rmSync(join(root, "build/Release/fuse.node"));

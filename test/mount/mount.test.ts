@@ -271,6 +271,14 @@ describe.runIf(hindrance === undefined)("mounting", () => {
     expect((await attempt({ store: directory, mountpoint: served.mountpoint })).failed).toBe("ERR_MOUNT_BUSY");
   });
 
+  test.runIf(process.getuid?.() === 0)("says so where there is no /dev/fuse", async () => {
+    const { directory } = await makeStore();
+    const hidden = 'mount -t tmpfs none /dev && exec node --import tsx lib/cli/tvix-mount.ts --store "$0" "$1"';
+    const ran = await sh('exec unshare --mount sh -c "$1" "$2" "$3"', hidden, directory, base);
+    expect(ran).toMatchObject({ status: 1, stdout: "" });
+    expect(ran.stderr).toMatch(/ERR_MOUNT_DEVICE[^]*modprobe fuse/);
+  });
+
   test("wants a directory as its root", async () => {
     const castore = { blobs: new MemoryBlobService(), directories: new MemoryDirectoryService() };
     const roots = { type: "symlink", target: Uint8Array.of(120) } as const;

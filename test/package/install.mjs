@@ -1,10 +1,10 @@
 // Packs the package, installs it into an empty folder without running scripts, and uses it as a stranger would.
 //
-// Checked: every subpath export imports, the addon loads from its prebuilt binary and computes, the commands run,
-// the types resolve under strict rules (attw), and without a fitting binary the error says how to build one.
+// Checked: every subpath export imports, the addons load from their prebuilt binaries and work, the commands run,
+// the types resolve under strict rules (attw), and without a fitting binary or libfuse3 the error says what to do.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -51,6 +51,29 @@ try {
   const hash = must(tvix, ["hash", "--type", "sha256", "--format", "base16", "empty"], { cwd: folder }).trim();
   assert.equal(hash, "77ac62e2629d8e45f624589c0c8bf99e24b3a722349bf1e79bc186008534e246");
   assert.equal(must(tvix, ["--version"]).trim(), manifest.version);
+
+  // An export of an empty tree takes the addon of mounts, and nothing of the machine but libfuse3.
+  const addon = join(folder, `node_modules/tvix/prebuilds/fuse/${process.platform}-${process.arch}/fuse.node`);
+  if (existsSync(addon)) {
+    writeFileSync(
+      join(folder, "export.mjs"),
+      `import { exportVirtiofs } from "tvix/mount";
+       const castore = { blobs: {}, directories: {} };
+       try {
+         await (await exportVirtiofs({ castore, roots: [], socket: "socket" })).close();
+         console.log("exported");
+       } catch (error) {
+         console.log(error.code, ...error.notes);
+       }`,
+    );
+    const attempt = () => must(process.execPath, ["export.mjs"], { cwd: folder });
+    assert.equal(attempt(), "exported\n");
+    // As where libfuse3 is not installed; and where nothing was built at all.
+    writeFileSync(addon, readFileSync(addon, "latin1").replaceAll("libfuse3.so.3", "libnone3.so.3"), "latin1");
+    assert.match(attempt(), /^ERR_MOUNT_NATIVE .*libnone3\.so\.3: cannot open shared.*apt-get install fuse3/);
+    rmSync(addon);
+    assert.match(attempt(), /^ERR_MOUNT_NATIVE .*npm run build:fuse/);
+  }
 
   rmSync(join(folder, "node_modules/tvix/prebuilds"), { recursive: true });
   const without = run(tvix, ["hash", "empty"], { cwd: folder });
