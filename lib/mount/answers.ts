@@ -6,13 +6,11 @@
 import { concatBytes, equalBytes } from "../base/bytes.ts";
 import { TvixError } from "../base/error.ts";
 import { displayBytes } from "../base/text.ts";
-import { missingBlob } from "../castore/blob/range.ts";
-import type { ChunkMeta } from "../castore/blob/service.ts";
 import { encodeNode } from "../castore/canonical.ts";
 import { asDigest, type Digest, digestKey, digestText } from "../castore/digest.ts";
 import { Directory, type Entry } from "../castore/directory.ts";
 import { missingDirectory } from "../castore/directory/closure.ts";
-import { decodeChunkList } from "../castore/local/blobs.ts";
+import { blobChunks } from "../castore/local/plan.ts";
 import { LocalStore } from "../castore/local/store.ts";
 import type { Castore } from "../castore/tree.ts";
 import { QUESTION, type NativeMount, type Question } from "../native/fuse.ts";
@@ -171,7 +169,7 @@ export class Answers {
 
   #giveExtents(store: LocalStore, digest: Digest): void {
     for (let attempt = 1; ; attempt++) {
-      const chunks = localChunks(store, digest);
+      const chunks = blobChunks(store, digest);
       const places = chunks.map((chunk) => store.blobs.place(chunk));
       const numbers = [...new Set(places.map((place) => place.pack))];
       const errno = this.#native.extents(
@@ -192,14 +190,6 @@ export class Answers {
   async #giveReader(digest: Digest): Promise<void> {
     this.#native.remote(digest, (await this.#readers.open(digest)).size);
   }
-}
-
-function localChunks(store: LocalStore, digest: Digest): readonly ChunkMeta[] {
-  const list = store.index.blobs.getSealed(digest);
-  if (list) return decodeChunkList(list);
-  const location = store.blobs.locate(digest);
-  if (location === undefined) throw missingBlob(digest);
-  return [{ digest, size: location.length }];
 }
 
 function describe({ question, key, offset, size }: Question): string {

@@ -97,6 +97,9 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
   std::map<std::string, std::weak_ptr<const Pack>> packs_;
   napi_env env_;
   bool mounted_ = false;
+  // Where the last siblings() ended.
+  Digest siblings_of_{};
+  size_t siblings_to_ = 0;
 };
 
 Digest digest_of(const Napi::Value& value) {
@@ -276,15 +279,24 @@ Napi::Value MountWrap::siblings(const Napi::CallbackInfo& info) {
   std::string out;
   const Digest from = digest_of(info[1]);
   const size_t limit = 32 * number_of(info[2]);
-  bool behind = false;
-  if (const auto listing = state_->directories.get(digest_of(info[0]))) {
-    for (const Listing::Entry& entry : listing->entries()) {
-      if (out.size() >= limit) break;
-      if (entry.kind != Kind::kFile || entry.size == 0) continue;
-      const Digest digest = listing->digest(entry);
-      if (behind && !state_->blobs.has(digest)) out += key_of(digest);
-      behind = behind || digest == from;
+  const Digest directory = digest_of(info[0]);
+  if (const auto listing = state_->directories.get(directory)) {
+    const auto& entries = listing->entries();
+    // Who reads a directory's files in order asks next for the one behind the last that was given.
+    size_t at = directory == siblings_of_ && siblings_to_ < entries.size() ? siblings_to_ : 0;
+    const auto is_it = [&](const Listing::Entry& entry) {
+      return entry.kind == Kind::kFile && listing->digest(entry) == from;
+    };
+    size_t passed = 0;
+    for (; passed < entries.size() && !is_it(entries[at]); passed++) at = (at + 1) % entries.size();
+    if (passed == entries.size()) at = entries.size();
+    for (; at < entries.size() && out.size() < limit; at++) {
+      if (entries[at].kind != Kind::kFile || entries[at].size == 0) continue;
+      const Digest digest = listing->digest(entries[at]);
+      if (!state_->blobs.has(digest)) out += key_of(digest);
     }
+    siblings_of_ = directory;
+    siblings_to_ = at;
   }
   return new_bytes(info.Env(), out.data(), out.size());
 }

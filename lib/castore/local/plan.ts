@@ -1,12 +1,12 @@
 // The plan of a tree: its listing and the places of all its bytes, as native rendering takes them.
-import { concatBytes } from "../../base/bytes.ts";
+import { concatBytes, equalBytes } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
 import type { RenderPlan } from "../../native/nar.ts";
 import { PackReader } from "../../native/pack.ts";
 import { DIRECTORY, EXECUTABLE, REGULAR, SYMLINK, type TreeListing } from "../../native/tree.ts";
 import { corrupt, missingBlob } from "../blob/range.ts";
 import type { ChunkMeta } from "../blob/service.ts";
-import { EMPTY_DIGEST } from "../digest.ts";
+import { type Digest, EMPTY_DIGEST } from "../digest.ts";
 import { missingDirectory } from "../directory/closure.ts";
 import type { Node } from "../node.ts";
 import { decodeChunkList } from "./blobs.ts";
@@ -27,6 +27,19 @@ export function planTree(store: LocalStore, root: Node): OwnedPlan {
       if (!(error instanceof TvixError && error.code === "ERR_PACK_MISSING") || attempt === 4) throw error;
     }
   }
+}
+
+/**
+ * The chunks of a blob, whether it was stored as several or as one.
+ * @throws TvixError `ERR_CASTORE_MISSING`
+ */
+export function blobChunks(store: LocalStore, digest: Digest): readonly ChunkMeta[] {
+  const list = store.index.blobs.getSealed(digest);
+  if (list) return decodeChunkList(list);
+  const location = store.blobs.locate(digest);
+  if (location) return [{ digest, size: location.length }];
+  if (equalBytes(digest, EMPTY_DIGEST)) return [];
+  throw missingBlob(digest);
 }
 
 class Planner {
@@ -117,8 +130,7 @@ class Planner {
   }
 
   #addFile(node: Node & { type: "file" }): void {
-    const list = this.#store.index.blobs.getSealed(node.digest);
-    const chunks = list ? decodeChunkList(list) : this.#single(node);
+    const chunks = blobChunks(this.#store, node.digest);
     const size = chunks.reduce((sum, chunk) => sum + chunk.size, 0);
     if (size !== node.size) throw corrupt(node.digest, `the tree gives it ${node.size} bytes, the store has ${size}`);
     this.#counts.push(chunks.length);
@@ -129,13 +141,6 @@ class Planner {
       this.#digests.push(chunk.digest);
       this.#packs.push(this.#reader(place.pack));
     }
-  }
-
-  #single(node: Node & { type: "file" }): ChunkMeta[] {
-    const location = this.#store.blobs.locate(node.digest);
-    if (location) return [{ digest: node.digest, size: location.length }];
-    if (node.digest.every((byte, i) => byte === EMPTY_DIGEST[i])) return [];
-    throw missingBlob(node.digest);
   }
 
   #reader(pack: number): number {
