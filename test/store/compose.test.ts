@@ -302,9 +302,15 @@ trusted-keys = ["${formatPublicKey(toPublicKey(key))}"]
     const farStore = await openStore(far);
     const info = await farStore.importPath(tree);
     await farStore.close();
-    const store = await openStore(`cache:?near=memory:&far=${far}`);
+    const near = fresh();
+    const store = await openStore(`cache:?near=${near}&far=${far}`, { readOnly: true });
     expect((await store.info(info.path)).narSize).toBe(info.narSize);
+    await store.readFile(`${info.path.basename}/hello`);
+    await expect(importBytes(store, "x", encodeUtf8("x"))).rejects.toMatchObject({ code: "ERR_STORE_READONLY" });
     await store.close();
+    const kept = await openStore(near);
+    expect(await kept.blobs.has([digestOf(encodeUtf8("Hello World!"))])).toEqual([true]);
+    await kept.close();
   });
 });
 

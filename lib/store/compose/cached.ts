@@ -14,6 +14,7 @@ import type { PathInfo } from "../path-info.ts";
 import type { NarIndex, PathInfoService } from "../service.ts";
 import { Store } from "../store.ts";
 import { CachedBlobService } from "./cached-blobs.ts";
+import { readOnlyStore } from "./read-only.ts";
 
 /** How a cache behaves. */
 export interface CachedOptions {
@@ -60,7 +61,9 @@ export async function openCached(
   const opened: Store[] = [];
   try {
     for (const address of far) opened.push(await open(address, { ...options, readOnly: true }));
-    return cachedStore(await open(near, options), opened);
+    // Who only reads still has what is read kept near.
+    const store = cachedStore(await open(near, { ...options, readOnly: false }), opened);
+    return options.readOnly === true ? readOnlyStore(store) : store;
   } catch (error) {
     for (const store of opened) await store.close();
     throw error;
