@@ -62,8 +62,9 @@ export async function openCached(
   try {
     for (const address of far) opened.push(await open(address, { ...options, readOnly: true }));
     // Who only reads still has what is read kept near.
-    const store = cachedStore(await open(near, { ...options, readOnly: false }), opened);
-    return options.readOnly === true ? readOnlyStore(store) : store;
+    const { readOnly, ...others } = options;
+    const store = cachedStore(await open(near, others), opened);
+    return readOnly === true ? readOnlyStore(store) : store;
   } catch (error) {
     for (const store of opened) await store.close();
     throw error;

@@ -120,9 +120,10 @@ export class Composition {
     }
     const opened = new Map<string, Promise<Store>>();
     const leaves: Store[] = [];
+    const { readOnly: _, ...others } = options;
     const open = (each: string): Promise<Store> => {
       // Who only reads a cache still has what is read kept near: only the store that was asked for is held to it.
-      const given = each === name ? options : { ...options, readOnly: false };
+      const given = each === name ? options : others;
       const known = opened.get(each) ?? this.#make(this.#stores.get(each) as Described, open, opener, given, leaves);
       opened.set(each, known);
       return known;
@@ -148,7 +149,7 @@ export class Composition {
   ): Promise<Store> {
     const readOnly = values["read-only"] === true || options.readOnly === true;
     const made = await this.#makeType(name, type, values, open, async (address) => {
-      const leaf = await opener(address, { ...options, readOnly });
+      const leaf = await opener(address, { ...options, ...(readOnly && { readOnly }) });
       leaves.push(leaf);
       return leaf;
     });
