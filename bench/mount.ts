@@ -172,7 +172,7 @@ const inGuest = (whose: "ours" | "peer", command: (tree: string) => string): Pro
 
 const readBig = (tree: string) =>
   `echo 3 >/proc/sys/vm/drop_caches; dd if=${tree}/big of=/dev/null bs=1M count=256 2>&1`;
-const findSmall = (tree: string) => `echo 3 >/proc/sys/vm/drop_caches; find ${tree}/some -exec stat {} +`;
+const findSmall = (tree: string) => `echo 3 >/proc/sys/vm/drop_caches; find ${tree}/some -exec stat {} + >/dev/null`;
 
 export const rows: readonly BenchRow[] = [
   {
