@@ -4,6 +4,8 @@
 // Each instruction becomes a function from the frame to the result. A frame is an array: the frame of the enclosing
 // function, then the variables by slot. Functions without variables have no frame and run in the enclosing one.
 //
+// A function's instructions become closures when it first runs: of a large file, most functions never do.
+//
 // Explaining code also takes notes: errors that pass learn in which functions they were, with which arguments, and
 // which named values were being computed.
 
@@ -53,7 +55,7 @@ class ClosureCompiler {
 
   /** The code of a function without parameters. */
   thunk(fn: Fn, outer: Level | null): (frame: Frame) => Whnf {
-    const body = this.strict(fn.body, { fn, outer });
+    const body = this.whenRun(fn, { fn, outer });
     const size = fn.captured.length;
     const code: Strict = size === 0 ? body : (frame) => body(newFrame(frame, size));
     if (!this.explaining || fn.name === "") return code;
@@ -67,9 +69,15 @@ class ClosureCompiler {
     };
   }
 
+  /** The body of a function, made into closures when it first runs. */
+  private whenRun(fn: Fn, level: Level): Strict {
+    let body: Strict | undefined;
+    return (frame) => (body ??= this.strict(fn.body, level))(frame);
+  }
+
   /** The body of a lambda, whose arguments are in the first slots. */
   private body(fn: Fn, level: Level): Strict {
-    const body = this.strict(fn.body, level);
+    const body = this.whenRun(fn, level);
     if (!this.explaining) return body;
     const { unit } = this;
     return (frame) => {
