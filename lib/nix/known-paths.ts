@@ -3,6 +3,7 @@
 // Evaluating writes nothing. A derivation that is evaluated is kept here, with the hash that stands for it in the
 // hashes of others; sources are hashed where they lie. This file: the derivations known so far.
 
+import { type ContextElement, parseContextElement } from "../eval/value/string.ts";
 import { type CompleteDerivation, type Derivation, type ModuloHash, moduloHash } from "../derivation/index.ts";
 
 /** What {@link KnownPaths.closure} answers, as absolute paths. */
@@ -18,6 +19,7 @@ const NOTHING: ReadonlySet<string> = new Set();
 export class KnownPaths {
   private readonly derivations = new Map<string, CompleteDerivation>();
   private readonly hashes = new Map<string, ModuloHash>();
+  private readonly elements = new Map<string, ContextElement>();
   private readonly readDerivation: (path: string) => Derivation | undefined;
 
   /** `readDerivation` reads a .drv file that was not evaluated here, when there is one. */
@@ -46,6 +48,16 @@ export class KnownPaths {
     }
     return hash;
   };
+
+  /** An element of a context, taken apart once: the same path is then the same text, which maps find faster. */
+  element(text: string): ContextElement {
+    let element = this.elements.get(text);
+    if (element === undefined) {
+      element = parseContextElement(text);
+      this.elements.set(text, element);
+    }
+    return element;
+  }
 
   /** The text of a derivation that was evaluated here. */
   text(path: string): string | undefined {

@@ -9,7 +9,7 @@ import { type Builtin, define } from "../../eval/builtins/define.ts";
 import { fromJson, valueToJson } from "../../eval/builtins/json.ts";
 import { EvalError } from "../../eval/error.ts";
 import { type Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
-import { ContextBuilder, ContextString, formatContextElement, parseContextElement } from "../../eval/value/string.ts";
+import { ContextBuilder, ContextString, formatContextElement } from "../../eval/value/string.ts";
 import { symbol, symbolName } from "../../eval/value/symbol.ts";
 import { force } from "../../eval/value/thunk.ts";
 import type { Value, Whnf } from "../../eval/value/value.ts";
@@ -82,12 +82,8 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
   if (draft.system === "") throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", "required attribute 'system' missing");
   const outputs = new Map<string, DerivationOutput>();
   if (draft.outputHash === undefined) {
-    for (const output of draft.outputs) {
-      outputs.set(output, { path: "", hashAlgo: "", hash: "" });
-      draft.env.set(output, "");
-    }
+    for (const output of draft.outputs) outputs.set(output, { path: "", hashAlgo: "", hash: "" });
   } else outputs.set("out", fixedOutput(draft));
-  if (draft.outputHash !== undefined) draft.env.set("out", "");
   const { inputDrvs, inputSrcs } = inputsOf(draft.context, known);
   const derivation: Derivation = {
     name,
@@ -97,7 +93,7 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
     system: draft.system,
     builder: draft.builder,
     args: draft.args,
-    env: draft.env,
+    env: withBlanks(draft.env, outputs),
   };
   const { storeDir } = rt.settings;
   const complete = completeDerivation(derivation, known.lookup, { storeDir });
@@ -110,6 +106,19 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
     values.push(new ContextString(path, new Set([formatContextElement({ kind: "output", output, drv: drvPath })])));
   }
   return attrsFromPairs(keys, values);
+}
+
+/** The variables with an empty one for each output. Names stay in order, so that no text of them is sorted again. */
+function withBlanks(env: ReadonlyMap<string, string>, outputs: ReadonlyMap<string, unknown>): Map<string, string> {
+  const blanks = [...outputs.keys()].sort();
+  const all = new Map<string, string>();
+  let next = 0;
+  for (const [name, value] of env) {
+    while (next < blanks.length && (blanks[next] as string) < name) all.set(blanks[next++] as string, "");
+    all.set(name, value);
+  }
+  for (const name of blanks) all.set(name, "");
+  return all;
 }
 
 function checkName(name: string): void {
@@ -278,7 +287,7 @@ function inputsOf(
     else if (!input.outputs.includes(output)) input.outputs.push(output);
   };
   for (const text of context.context) {
-    const element = parseContextElement(text);
+    const element = known.element(text);
     if (element.kind === "path") inputSrcs.add(element.path);
     else if (element.kind === "output") addOutput(element.drv, element.output);
     else {
@@ -290,5 +299,10 @@ function inputsOf(
       }
     }
   }
-  return { inputDrvs, inputSrcs: [...inputSrcs] };
+  // In order once, for the texts and paths that are made of them.
+  return { inputDrvs: inKeyOrder(inputDrvs), inputSrcs: [...inputSrcs].sort() };
+}
+
+function inKeyOrder<T>(map: ReadonlyMap<string, T>): Map<string, T> {
+  return new Map([...map.keys()].sort().map((key) => [key, map.get(key) as T]));
 }
