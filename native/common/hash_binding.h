@@ -28,7 +28,7 @@ class Hasher : public Napi::ObjectWrap<Hasher<State>> {
     const Bytes input = bytes(info[0]);
     state_.update(input.data, input.size);
   }
-  // Takes in a list of pieces on a thread of libuv's pool. Until the promise settles lib/native calls nothing else here.
+  // Takes in a list of pieces on a thread of libuv's pool. Until the promise settles lib/native calls nothing else.
   Napi::Value update_async(const Napi::CallbackInfo& info) {
     const auto list = info[0].As<Napi::Array>();
     std::vector<Bytes> pieces(list.Length());
