@@ -18,6 +18,7 @@ const files: Readonly<Record<string, () => Promise<{ readonly rows: readonly Ben
   "server-http": () => import("./server-http.ts"),
   nixpkgs: () => import("./nixpkgs.ts"),
   grpc: () => import("./grpc.ts"),
+  s3: () => import("./s3.ts"),
   mount: () => import("./mount.ts"),
 };
 

@@ -6,6 +6,8 @@ import { appendFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import type { MountOptions } from "../mount/mount.ts";
 import type { ExportOptions } from "../mount/virtiofs.ts";
+import type { Store } from "../store/store.ts";
+import type { watchUse } from "../store/used.ts";
 import { version } from "./program.ts";
 import { EXIT, reportError } from "./render/error.ts";
 
@@ -19,6 +21,7 @@ interface Options {
   readonly log?: string;
   readonly unmount?: boolean;
   readonly virtiofs?: string;
+  readonly stats?: boolean;
 }
 
 const EXAMPLES = `
@@ -44,6 +47,7 @@ function program(): Command {
     .option("--daemon", "return when the mount is there, and serve it in the background")
     .option("--log <file>", "append a line for each thing that could not be served (default: standard error)")
     .option("--virtiofs <socket>", "instead of mounting, offer the store to a virtual machine (vhost-user-fs)")
+    .option("--stats", "say at the end how much of a remote store was fetched")
     .option("--unmount", "unmount DIR, whoever serves it; a dead mount too")
     .version(version(), "-V, --version")
     .addHelpText("after", EXAMPLES)
@@ -81,7 +85,9 @@ interface Served {
 /** Serves, and returns when that is over: by a signal, or because someone unmounted it. */
 async function serve(options: Options, dir: string | undefined): Promise<void> {
   const { openStore } = await import("../store/open.ts");
-  const store = await openStore(options.store, { readOnly: true });
+  const opened = await openStore(options.store, { readOnly: true });
+  const watched = options.stats ? await watchRemote(opened) : undefined;
+  const store = watched?.store ?? opened;
   try {
     const { listRoot = false, uid, gid } = options;
     const owner = { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) };
@@ -93,9 +99,23 @@ async function serve(options: Options, dir: string | undefined): Promise<void> {
     endOnSignals(served);
     announce(served.place);
     await served.ended;
+    if (options.stats) await tellUse(logTo(options.log), watched);
   } finally {
     await store.close();
   }
+}
+
+type Watched = ReturnType<typeof watchUse>;
+
+async function watchRemote(store: Store): Promise<Watched | undefined> {
+  if (store.received === undefined) return undefined;
+  return (await import("../store/used.ts")).watchUse(store);
+}
+
+async function tellUse(log: (line: string) => void, watched: Watched | undefined): Promise<void> {
+  if (watched === undefined) return log("nothing was fetched: the store is on this machine");
+  const { received, closureBytes, closure, paths } = await watched.use();
+  log(`fetched ${received} of ${closureBytes} bytes in the closure (${closure} paths) of the ${paths} paths used`);
 }
 
 async function mount(options: MountOptions): Promise<Served> {

@@ -11,6 +11,7 @@
 // Reading keeps no state: any number of these may serve one store. Writing is what `nix copy --to http://…` does: the
 // NAR first, under the hash of its file, then the narinfo, which finds the tree by the hash of the NAR (uploads.ts).
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
 import { getRequestListener } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Context, Hono } from "hono";
@@ -33,6 +34,7 @@ import { signPathInfo } from "../store/sign.ts";
 import type { Store } from "../store/store.ts";
 import { type Body, errorAnswer, type Exchange, sendBody, sendText, statusOf } from "./answer.ts";
 import { Metrics } from "./metrics.ts";
+import { type ServerTls, tlsOptions } from "./tls.ts";
 import { treeRoutes } from "./trees.ts";
 import { uploadRoutes, type UploadOptions } from "./uploads.ts";
 
@@ -47,6 +49,8 @@ export interface BinaryCacheOptions extends UploadOptions {
    * other compressing takes longer than sending.
    */
   readonly compress?: boolean;
+  /** Speak TLS; without it everything is in the clear. */
+  readonly tls?: ServerTls | undefined;
   /** Told of failures that are not the client's. */
   readonly onError?: (error: unknown) => void;
 }
@@ -65,7 +69,7 @@ const RECENT_MAX = 10_000;
 /**
  * A server for a store, for `listen` (listen.ts) to be given a place. Closing it leaves the store open.
  */
-export function binaryCacheServer(store: Store, options: BinaryCacheOptions = {}): Server {
+export function binaryCacheServer(store: Store, options: BinaryCacheOptions = {}): Server | SecureServer {
   const metrics = new Metrics("tvix_cache");
   const recent = new RecentTexts();
   const app = binaryCacheApp(store, options, metrics, recent);
@@ -76,7 +80,9 @@ export function binaryCacheServer(store: Store, options: BinaryCacheOptions = {}
     if (text === undefined) void listener(incoming, outgoing);
     else sendText({ incoming, outgoing }, text, NARINFO_TYPE);
   };
-  const server = createServer({ keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 0 }, serve);
+  const times = { keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 0 };
+  const { tls } = options;
+  const server = tls ? createSecureServer({ ...times, ...tlsOptions(tls) }, serve) : createServer(times, serve);
   server.timeout = IDLE;
   server.maxConnections = CONNECTIONS_MAX;
   return server;

@@ -1,4 +1,4 @@
-// The gRPC server: a store's services under both package names, with health and reflection, over HTTP/2 in the clear.
+// The gRPC server: a store's services under both package names, with health and reflection, over HTTP/2.
 //
 //   grpc-castore.ts, grpc-store.ts   BlobService, DirectoryService, PathInfoService of tvix.* and snix.*
 //   grpc-transfer.ts                 tvix.transfer.v1, for clients of ours: many at once
@@ -9,7 +9,14 @@
 // Nothing a client sends is believed: blobs and directories are hashed here, closures are checked as they come, path
 // infos are read by the strict reader. What a client may do is all or, with `readOnly`, reading; who may connect is the
 // business of the socket's permissions or of a proxy in front.
-import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type ServerHttp2Session,
+  type ServerOptions,
+} from "node:http2";
 import type { DescService } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
@@ -36,6 +43,7 @@ import { Health, HealthState } from "./health.ts";
 import { listen, type ListenAddress, type Listening } from "./listen.ts";
 import { Outboards } from "./outboards.ts";
 import { REFLECTION, reflectionMethods } from "./reflection.ts";
+import { type ServerTls, tlsOptions } from "./tls.ts";
 
 /** How a gRPC server behaves. */
 export interface GrpcServerOptions {
@@ -49,6 +57,8 @@ export interface GrpcServerOptions {
   readonly maxMessage?: number;
   /** Milliseconds after which a connection on which nothing moves is closed. Default five minutes. */
   readonly idle?: number;
+  /** Speak TLS, but on unix sockets; without it everything is in the clear. */
+  readonly tls?: ServerTls | undefined;
   /** Called at the end of each call. */
   readonly onCall?: (report: CallReport) => void;
 }
@@ -94,11 +104,8 @@ export async function serveGrpc(
       for (const desc of REFLECTION) router.service(desc, reflection);
     },
   });
-  const create = (): Http2Server => {
-    const server = createServer({
-      maxSessionMemory: 64,
-      settings: { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: STREAMS_PER_CONNECTION },
-    });
+  const create = (kind: ListenAddress["kind"]): Http2Server | Http2SecureServer => {
+    const server = openServer(kind === "unix" ? undefined : options.tls);
     server.maxConnections = CONNECTIONS;
     server.on("request", (request, response) => {
       if (!answerRead(store.blobs, calls, request.stream, request.headers)) handle(request, response);
@@ -125,6 +132,12 @@ export async function serveGrpc(
       await closed;
     },
   };
+}
+
+function openServer(tls: ServerTls | undefined): Http2Server | Http2SecureServer {
+  const settings = { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: STREAMS_PER_CONNECTION };
+  const options: ServerOptions = { maxSessionMemory: 64, settings };
+  return tls ? createSecureServer({ ...options, ...tlsOptions(tls) }) : createServer(options);
 }
 
 /** All services of a store; the methods of both packages are the same. */

@@ -52,14 +52,18 @@ export function parseListen(text: string): ListenAddress {
 }
 
 /**
- * Listens at every address, each with a server of its own from `create`. If one fails, none is left listening.
+ * Listens at every address, each with a server of its own from `create`, which is told of what kind the address is. If
+ * one fails, none is left listening.
  * @throws TvixError `ERR_LISTEN` when an address cannot be had, `ERR_LISTEN_SYSTEMD` when systemd passed no socket.
  */
-export async function listen(addresses: readonly ListenAddress[], create: () => Server): Promise<Listening> {
-  const places = addresses.flatMap(placesOf);
+export async function listen(
+  addresses: readonly ListenAddress[],
+  create: (kind: ListenAddress["kind"]) => Server,
+): Promise<Listening> {
+  const places = addresses.flatMap((address) => placesOf(address).map((place) => ({ place, kind: address.kind })));
   const open: Open[] = [];
   try {
-    for (const place of places) open.push(await bind(create(), place));
+    for (const { place, kind } of places) open.push(await bind(create(kind), place));
   } catch (error) {
     await Promise.all(open.map((one) => closeOne(one, 0)));
     throw error;

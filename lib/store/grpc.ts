@@ -85,6 +85,7 @@ export async function openGrpcStore(address: GrpcAddress, storeDir?: string, opt
     narIndex: new MemoryNarIndex(),
     narDigest: (root) => pathInfos.calculateNar(root),
     storeDir,
+    received: () => endpoint.received,
     close: async () => endpoint.close(),
   });
 }

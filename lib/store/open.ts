@@ -11,7 +11,7 @@ import { LocalNarIndex, LocalPathInfoService } from "./local.ts";
 import { MemoryNarIndex, MemoryPathInfoService } from "./memory.ts";
 import { openCacheStore } from "./nix-http/store.ts";
 import { ObjectNarIndex, ObjectPathInfoService } from "./object.ts";
-import { Store } from "./store.ts";
+import { Store, type StoreParts } from "./store.ts";
 
 /** How to open a store. */
 export interface OpenOptions {
@@ -57,7 +57,10 @@ export async function openStore(address?: string, options: OpenOptions = {}): Pr
   if (parsed.kind === "s3") {
     const { S3ObjectStore } = await import("../castore/object/s3.ts");
     const objects = await S3ObjectStore.open(parsed.s3);
-    return objectStore(parsed.s3.text, objects, storeDir, () => objects.close());
+    return objectStore(parsed.s3.text, objects, storeDir, {
+      received: () => objects.received,
+      close: async () => objects.close(),
+    });
   }
   const { readOnly } = options;
   const castore = await LocalStore.open(parsed.directory, readOnly === undefined ? {} : { readOnly });
@@ -70,7 +73,7 @@ function objectStore(
   address: string,
   objects: ObjectStore,
   storeDir: string | undefined,
-  close: () => void = () => {},
+  parts: Pick<StoreParts, "received" | "close"> = { close: async () => {} },
 ): Store {
   return new Store({
     address,
@@ -78,6 +81,6 @@ function objectStore(
     pathInfos: new ObjectPathInfoService(objects),
     narIndex: new ObjectNarIndex(objects),
     storeDir,
-    close: async () => close(),
+    ...parts,
   });
 }

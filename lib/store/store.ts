@@ -55,6 +55,8 @@ export interface StoreParts {
   /** SHA-256 and size of the NAR of a tree, where there is a shorter way than through the castore. */
   readonly narDigest?: (root: Node) => Promise<NarDigest>;
   readonly storeDir?: string | undefined;
+  /** Bytes that have come from another machine so far, where there is one. */
+  readonly received?: (() => number | undefined) | undefined;
   readonly close: () => Promise<void>;
 }
 
@@ -72,6 +74,7 @@ export class Store {
   /** The directory that its paths claim to be in: part of every hash. */
   readonly storeDir: string;
   readonly #narDigest: ((root: Node) => Promise<NarDigest>) | undefined;
+  readonly #received: (() => number | undefined) | undefined;
   readonly #close: () => Promise<void>;
 
   constructor(parts: StoreParts) {
@@ -83,7 +86,13 @@ export class Store {
     this.substituter = parts.substituter;
     this.storeDir = parts.storeDir ?? STORE_DIR;
     this.#narDigest = parts.narDigest;
+    this.#received = parts.received;
     this.#close = parts.close;
+  }
+
+  /** Bytes that have come from another machine so far; `undefined` for a store that is on this one. */
+  get received(): number | undefined {
+    return this.#received?.();
   }
 
   get blobs(): BlobService {

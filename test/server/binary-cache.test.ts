@@ -1,7 +1,10 @@
 // The binary cache over HTTP: byte for byte, against stock Nix in both directions, and against clients that mean no good.
-import { existsSync, readFileSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeUtf8 } from "../../lib/base/text.ts";
@@ -27,6 +30,7 @@ import { openStore } from "../../lib/store/open.ts";
 import type { PathInfo } from "../../lib/store/path-info.ts";
 import type { Store } from "../../lib/store/store.ts";
 import { verifyStore } from "../../lib/store/verify.ts";
+import { PROGRAM } from "../cli/tvix.ts";
 import { APP, cacheFiles, LIB, PUBLIC_KEY, TEXT } from "../store/cache-server.ts";
 import { makeTree, scratch } from "../store/fixture.ts";
 import { clients } from "./nix.ts";
@@ -378,16 +382,27 @@ describe("uploads", () => {
 });
 
 /** `TVIX_SOAK=1` does this for five minutes. */
-const SOAK = process.env["TVIX_SOAK"] === "1" ? 300_000 : 2_000;
+const SOAK = process.env["TVIX_SOAK"] === "1" ? 1000 * Number(process.env["TVIX_SOAK_SECONDS"] ?? 300) : 2_000;
+
+/** A server in a process of its own, whose memory is its own. */
+async function startServer(directory: string): Promise<{ url: string; server: ChildProcess; said: () => string }> {
+  const args = [PROGRAM, "cache", "serve", "--listen", "127.0.0.1:0", "--store", directory];
+  const server = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+  let text = "";
+  server.stderr.on("data", (piece: Buffer) => {
+    text += piece.toString();
+  });
+  await once(server.stderr, "data");
+  return { url: `http://${/127\.0\.0\.1:\d+/.exec(text)?.[0]}`, server, said: () => text };
+}
 
 describe("64 clients that come and go", () => {
   test(
     "get no wrong byte and leave nothing behind",
     async () => {
-      const { store, url, errors } = await serve({ anonymousWrites: true, maxUploads: 64 });
+      const directory = fresh();
+      const { url, server, said } = await startServer(directory);
       const until = performance.now() + SOAK;
-      const before = process.memoryUsage().rss;
-      let peak = 0;
       const done = { uploads: 0, downloads: 0, aborted: 0 };
       /** One upload and, when it was not broken off, the same downloaded again. */
       const visit = async (client: number, turn: number): Promise<void> => {
@@ -401,8 +416,19 @@ describe("64 clients that come and go", () => {
         if (isBroken) setTimeout(() => controller.abort(), (client * 13 + turn * 7) % 40);
         const { signal } = controller;
         const put = async (path: string, body: Uint8Array | string) => {
-          const { status } = await fetch(`${url}/${path}`, { method: "PUT", body, signal });
-          expect(status).toBe(201);
+          for (;;) {
+            const status = await fetch(`${url}/${path}`, { method: "PUT", body, signal }).then(
+              (answer) => answer.status,
+              // Refused while the body was still on its way, which this client does not tell from a lost connection.
+              (error: { cause?: { code?: string } }) => {
+                if (/^(UND_ERR_SOCKET|EPIPE|ECONNRESET)$/.test(error.cause?.code ?? "")) return 503;
+                throw error;
+              },
+            );
+            // More at once than it takes: as Nix does, later again.
+            if (status !== 503) return expect(status).toBe(201);
+            await sleep(20);
+          }
         };
         await put(`nar/${base32.encode(digest)}.nar`, nar);
         const narHash = nixHash("sha256", digest);
@@ -421,16 +447,22 @@ describe("64 clients that come and go", () => {
             if ((error as Error).name !== "AbortError") throw error;
             done.aborted++;
           }
-          peak = Math.max(peak, process.memoryUsage().rss);
         }
       };
       await Promise.all(Array.from({ length: 64 }, client));
       expect(done.uploads).toBeGreaterThan(20);
       expect(done.aborted).toBeGreaterThan(5);
-      expect(peak - before).toBeLessThan(600 << 20);
-      expect(errors).toEqual([]);
+      const status = readFileSync(`/proc/${server.pid}/status`, "utf8");
+      const peak = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1]) / 1000;
+      if (SOAK > 10_000) console.log(done, `the server had at most ${peak.toFixed(0)} MB`);
+      expect(peak).toBeLessThan(600);
+      server.kill("SIGTERM");
+      await once(server, "exit");
+      expect(said().trim().split("\n")).toHaveLength(1);
+      const store = await openStore(directory);
       expect((await verifyStore(store)).damage).toEqual([]);
-      if (SOAK > 10_000) console.log(done, `${(peak / 2 ** 20).toFixed(0)} MiB with the clients`);
+      await store.close();
+      expect(existsSync(join(directory, "tmp")) ? readdirSync(join(directory, "tmp")) : []).toEqual([]);
     },
     SOAK + 120_000,
   );

@@ -14,7 +14,7 @@ export interface NixClient {
 const other = process.env["TVIX_NIX_NEW"]?.split(" ");
 
 function client(prefix: readonly string[]): NixClient | undefined {
-  const environment = { ...process.env, NIX_REMOTE: "", NIX_CONFIG: "substituters =\nbuild-users-group =\n" };
+  const own = { NIX_REMOTE: "", NIX_CONFIG: "substituters =\nbuild-users-group =\n" };
   const words = (command: string, args: readonly string[]) => {
     const flags = command === "nix" ? ["--extra-experimental-features", "nix-command"] : [];
     const [first = command, ...rest] = [...prefix, command, ...flags, ...args];
@@ -23,7 +23,7 @@ function client(prefix: readonly string[]): NixClient | undefined {
   try {
     const version = execFileSync(...words("nix-store", ["--version"]), { encoding: "utf8", stdio: "pipe" });
     const call = async (command: string, ...args: string[]): Promise<string> => {
-      const { stdout } = await run(...words(command, args), { env: environment, maxBuffer: 1 << 28 });
+      const { stdout } = await run(...words(command, args), { env: { ...process.env, ...own }, maxBuffer: 1 << 28 });
       return stdout;
     };
     return Object.defineProperty(call, "name", { value: version.trim().split("\n")[0] ?? "" });

@@ -71,41 +71,52 @@ export class GrpcBlobReader implements BlobReader {
     return readStreamed(this, offset, length);
   }
 
-  async *stream(start = 0, end: number = this.size): AsyncGenerator<Uint8Array> {
+  stream(start = 0, end: number = this.size): AsyncGenerator<Uint8Array> {
+    // Not through another generator: every piece would take a step more.
+    return start === 0 && end === this.size && end > 0 ? this.#whole() : this.#part(start, end);
+  }
+
+  async *#part(start: number, end: number): AsyncGenerator<Uint8Array> {
     const range = clampRange(this.size, start, end - start);
     if (range.start >= range.end) return;
     yield* range.start === 0 && range.end === this.size ? this.#whole() : this.#range(range.start, range.end);
   }
 
-  /** Everything, hashed on the way; the last piece comes only when the digest is right. */
+  /**
+   * Everything. What has come is hashed on another thread while more comes, and handed out afterwards; the last of it
+   * only when the digest is right.
+   */
   async *#whole(): AsyncGenerator<Uint8Array> {
     const hash = new Blake3();
     let total = 0;
-    let held: Uint8Array | undefined;
-    for await (const data of this.#resumed()) {
-      total += data.length;
+    let held: Uint8Array[] = [];
+    let hashing: Promise<void> | undefined;
+    for await (const batch of this.#resumed()) {
+      for (const data of batch) total += data.length;
       if (total > this.size) throw corrupt(this.#digest, `the server sends more than its ${this.size} bytes`);
-      hash.update(data);
-      if (held) yield held;
-      held = data;
+      await hashing;
+      hashing = hash.updateAsync(batch);
+      for (const data of held) yield data;
+      held = batch;
     }
+    await hashing;
     if (total < this.size || !equalBytes(hash.digest(), this.#digest)) {
       throw corrupt(this.#digest, `the server sent ${total} other bytes`);
     }
-    if (held) yield held;
+    for (const data of held) yield data;
   }
 
   /** Everything in one stream; where the connection is lost, the rest by chunks, from whoever answers. */
-  async *#resumed(): AsyncGenerator<Uint8Array> {
+  async *#resumed(): AsyncGenerator<Uint8Array[]> {
     let at = 0;
     try {
-      for await (const data of readMessages(this.#endpoint, this.#digest)) {
-        at += data.length;
-        yield data;
+      for await (const batch of readBatches(this.#endpoint, this.#digest)) {
+        for (const data of batch) at += data.length;
+        yield batch;
       }
     } catch (error) {
       if (!mayPass(error) || this.#chunks === undefined) throw notFoundIsMissing(error, this.#digest);
-      yield* this.#chunks.stream(at);
+      for await (const data of this.#chunks.stream(at)) yield [data];
     }
   }
 
@@ -186,7 +197,11 @@ async function fetchChunk(endpoint: GrpcEndpoint, { digest, size }: ChunkMeta): 
   return out;
 }
 
-function readMessages(endpoint: GrpcEndpoint, digest: Digest): AsyncGenerator<Uint8Array> {
+async function* readMessages(endpoint: GrpcEndpoint, digest: Digest): AsyncGenerator<Uint8Array> {
+  for await (const batch of readBatches(endpoint, digest)) yield* batch;
+}
+
+function readBatches(endpoint: GrpcEndpoint, digest: Digest): AsyncGenerator<Uint8Array[]> {
   return endpoint.stream(BLOBS, "BlobService.Read", (_client, signal, { typeName }, requests) =>
     readContents(requests, typeName, digest, signal, MESSAGE_LIMIT),
   );

@@ -6,7 +6,7 @@
 // All calls may be repeated: reads change nothing, and what is put is named by its contents. So a call that met a lost
 // connection or a busy server is made again, at the next server of the address if there are several, after a pause
 // that grows. A stream is begun again only by who reads it, who knows how far it came.
-import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
+import type { ClientHttp2Stream, Http2Session, OutgoingHttpHeaders } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DescService } from "@bufbuild/protobuf";
@@ -177,6 +177,11 @@ export class GrpcEndpoint {
     }
   }
 
+  /** Bytes that have come from the servers so far. */
+  get received(): number {
+    return this.#servers.reduce((sum, { sessions }) => sum + sessions.received, 0);
+  }
+
   /** Lets go of all connections. */
   close(): void {
     for (const { sessions } of this.#servers) sessions.close();
@@ -204,7 +209,9 @@ function openServer(server: GrpcServerAddress, address: GrpcAddress): Server {
 class Sessions {
   readonly authority: string;
   readonly #inner: Http2SessionManager;
-  readonly #widened = new WeakSet<object>();
+  readonly #open = new Set<Http2Session>();
+  /** Bytes that came over connections that are closed. */
+  #before = 0;
 
   constructor(server: GrpcServerAddress, { tls }: GrpcAddress) {
     const { socket } = server;
@@ -231,11 +238,29 @@ class Sessions {
   ): Promise<ClientHttp2Stream> {
     const stream = await this.#inner.request(method, path, headers, options);
     const { session } = stream;
-    if (session && !this.#widened.has(session)) {
-      this.#widened.add(session);
-      session.setLocalWindowSize(CONNECTION_WINDOW);
-    }
+    if (session && !this.#open.has(session)) this.#begin(session);
     return stream;
+  }
+
+  #begin(session: Http2Session): void {
+    this.#open.add(session);
+    session.setLocalWindowSize(CONNECTION_WINDOW);
+    const { socket } = session;
+    // A session's socket is a stand-in that goes with it; the socket itself is who calls back.
+    const count = (bytes: number): void => {
+      this.#before += bytes;
+      this.#open.delete(session);
+    };
+    socket.once("close", function (this: typeof socket) {
+      count(this.bytesRead);
+    });
+  }
+
+  /** Bytes that have come over its connections. */
+  get received(): number {
+    let sum = this.#before;
+    for (const session of this.#open) if (!session.destroyed) sum += session.socket.bytesRead;
+    return sum;
   }
 
   notifyResponseByteRead(stream: ClientHttp2Stream): void {
@@ -337,8 +362,18 @@ const LOST: ReadonlySet<unknown> = new Set([
   "ERR_STREAM_PREMATURE_CLOSE",
 ]);
 
+/** Whether a server is not who it should be, or does not take us for who we should be. */
+function isUntrusted(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { code = "" } = at as NodeJS.ErrnoException;
+    if (typeof code === "string" && /CERT|SIGNED|SIGNATURE|^ERR_SSL|^ERR_TLS|^UNABLE_TO_/.test(code)) return true;
+  }
+  return false;
+}
+
 /** Whether the same call may succeed later or elsewhere. */
 export function mayPass(error: unknown): boolean {
+  if (isUntrusted(error)) return false;
   if (error instanceof TvixError) return error.code === "ERR_REMOTE_UNAVAILABLE" || error.code === "ERR_REMOTE_BUSY";
   for (let at = error; at instanceof Error; at = at.cause) {
     if (LOST.has((at as NodeJS.ErrnoException).code)) return true;
@@ -371,6 +406,7 @@ function remoteError(error: unknown, name: string, address: string): unknown {
 }
 
 function describe(status: ConnectError, error: Error): [string, string] {
+  if (isUntrusted(error)) return ["ERR_REMOTE_TLS", "no trusted connection to the server"];
   switch (status.code) {
     case Code.NotFound:
       return ["ERR_REMOTE_NOT_FOUND", "the server does not have this"];

@@ -9,8 +9,12 @@ export interface Requests {
   request(method: string, path: string, headers: OutgoingHttpHeaders, options: object): Promise<ClientHttp2Stream>;
 }
 
+/** Bytes after which no more is read until those are taken. */
+const BATCH = 256 << 10;
+
 /**
- * The contents that a server sends for a digest, in pieces as they come. Nothing of it is checked.
+ * The contents that a server sends for a digest: lists of the pieces that came together. HTTP/2 brings 16 KiB at a time,
+ * and each step of an asynchronous iteration costs as much as hashing some of them. Nothing of it is checked.
  * @throws ConnectError with the status of the call
  */
 export async function* readContents(
@@ -19,7 +23,7 @@ export async function* readContents(
   digest: Uint8Array,
   signal: AbortSignal,
   limit: number,
-): AsyncGenerator<Uint8Array, void, void> {
+): AsyncGenerator<Uint8Array[], void, void> {
   const headers = new Headers({ "content-type": "application/grpc+proto", te: "trailers" });
   injectSpan(headers);
   const stream = await requests.request("POST", `/${service}/Read`, Object.fromEntries(headers), {});
@@ -34,7 +38,7 @@ export async function* readContents(
     const response = await responseOf(stream);
     checkResponse(response);
     const frames = new ChunkFrames(limit);
-    for await (const bytes of stream) yield* frames.push(bytes as Uint8Array);
+    for await (const batch of inBatches(stream)) yield batch.flatMap((bytes) => [...frames.push(bytes)]);
     checkStatus(response["grpc-status"] === undefined ? trailers : response);
     frames.end();
   } catch (error) {
@@ -43,6 +47,44 @@ export async function* readContents(
     signal.removeEventListener("abort", abort);
     if (!stream.closed) stream.close(CANCEL);
     stream.on("error", () => {});
+  }
+}
+
+/** What a stream brings, all that is there at once. */
+async function* inBatches(stream: ClientHttp2Stream): AsyncGenerator<Uint8Array[], void, void> {
+  let batch: Uint8Array[] = [];
+  let length = 0;
+  let over: { readonly error?: Error } | undefined;
+  let wake = (): void => {};
+  const end = (error?: Error): void => {
+    over ??= error ? { error } : {};
+    wake();
+  };
+  stream.on("data", (bytes: Uint8Array) => {
+    // What else the system has of it comes before the event loop turns.
+    if (batch.push(bytes) === 1) setImmediate(() => wake());
+    length += bytes.length;
+    if (length < BATCH) return;
+    stream.pause();
+    wake();
+  });
+  // "close" after "end" changes nothing; without it the connection was lost, which the missing status tells.
+  stream.on("end", end).on("error", end).on("close", end);
+  for (;;) {
+    if (batch.length > 0) {
+      const ready = batch;
+      batch = [];
+      length = 0;
+      stream.resume();
+      yield ready;
+    } else if (over) {
+      if (over.error) throw over.error;
+      return;
+    } else {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
   }
 }
 

@@ -43,6 +43,7 @@ export class S3ObjectStore implements ObjectStore {
   readonly #pause: number;
   /** Whether this server knows writing on a condition; some refuse it. */
   #conditional = true;
+  #received = 0;
 
   private constructor(sdk: Sdk, client: S3Client, address: S3Address, options: S3Options) {
     this.#sdk = sdk;
@@ -73,13 +74,20 @@ export class S3ObjectStore implements ObjectStore {
     return { Bucket: this.#address.bucket, Key: this.#address.prefix + checkKey(key) };
   }
 
+  /** Bytes of all objects fetched so far, as they are in the bucket. */
+  get received(): number {
+    return this.#received;
+  }
+
   async get(key: string): Promise<Uint8Array | undefined> {
     return await this.#request(async () => {
       const answer = await this.#client.send(new this.#sdk.GetObjectCommand(this.#place(key)));
       if ((answer.ContentLength ?? 0) > OBJECT_LIMIT) {
         throw new TvixError("ERR_OBJECT_IO", `the object ${key} has ${answer.ContentLength} bytes`);
       }
-      return (await answer.Body?.transformToByteArray()) ?? new Uint8Array(0);
+      const bytes = (await answer.Body?.transformToByteArray()) ?? new Uint8Array(0);
+      this.#received += bytes.length;
+      return bytes;
     });
   }
 

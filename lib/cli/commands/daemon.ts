@@ -12,6 +12,9 @@ export function build(): Command {
     .option("--store <address>", "which store (default: $TVIX_STORE, else the user's)")
     .option("--worker-socket <path>", "also serve the Nix daemon's protocol here: NIX_REMOTE=unix:///path")
     .option("--read-only", "refuse all that would change the store")
+    .option("--tls-cert <file>", "speak TLS, but on unix sockets: the certificate, in PEM")
+    .option("--tls-key <file>", "its key")
+    .option("--tls-client-ca <file>", "let in only clients with a certificate of this authority")
     .option("--max-calls <count>", "calls under way at once; others wait", count, 256)
     .option("--max-message <bytes>", "longest message taken from a client", count, 32 << 20)
     .option("--grace <seconds>", "how long calls may go on once the daemon is told to stop", count, 30)
@@ -23,13 +26,15 @@ Clients name the daemon as their store: grpc+http://host:port, grpc+unix:///path
 several daemons of one store. SIGTERM lets calls end and says goodbye to clients; a second one ends at once. The daemon
 keeps nothing of its own: over an s3:// store, any number of them may serve it.
 
-Whoever can connect can write, unless --read-only: give sockets to those who may, or put a proxy in front.
+Whoever can connect can write, unless --read-only: give sockets to those who may, or certificates (--tls-client-ca), or
+put a proxy in front.
 
 Examples:
   $ tvix daemon                                         the user's store, on [::1]:8000
   $ tvix daemon --listen /run/tvix.sock :8000 --store /var/lib/tvix
   $ tvix daemon --worker-socket /run/tvix-nix.sock      with nix --store unix:///run/tvix-nix.sock …
   $ tvix daemon --listen systemd --store 's3://bucket/prefix?endpoint=http://gateway:7480'
+  $ tvix daemon --listen :8000 --tls-cert cert.pem --tls-key key.pem
   $ tvix store copy /var/lib/tvix grpc+http://[::1]:8000
   $ grpcurl -plaintext [::1]:8000 list
   $ NODE_OPTIONS='--import ./otel.mjs' tvix daemon     with spans for the OpenTelemetry SDK set up in otel.mjs`,

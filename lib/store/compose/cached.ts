@@ -46,6 +46,7 @@ export function cachedStore(near: Store, far: readonly Store[], options: CachedO
     pathInfos: new CachedPathInfoService(near, far, targets, options.fetch === "whole"),
     narIndex: narIndexOf(near, far, targets),
     storeDir: near.storeDir,
+    received: () => far.reduce<number | undefined>((sum, { received }) => (received ?? 0) + (sum ?? 0), undefined),
     close: async () => {
       for (const store of [...far, near]) await store.close();
     },

@@ -14,6 +14,7 @@ export function wrapStore(inner: Store, changes: Partial<StoreParts>): Store {
     narIndex,
     substituter,
     storeDir,
+    received: () => inner.received,
     close: () => inner.close(),
     ...changes,
   });

@@ -6,8 +6,10 @@
 //                         trusted_public_keys[0], [1], …; default: that of cache.nixos.org, as in Nix
 //   trusted=1             believe whatever the cache says
 //   force_download_nar=1  fetch archives even where the cache has trees
+//   tls_ca_cert_path      a file of the authorities (PEM) that may vouch for the server of an https cache
 //
 // A user and a password before the host are sent to that host.
+import { readFileSync } from "node:fs";
 import { TvixError } from "../../base/error.ts";
 import { parsePublicKey, type PublicKey } from "../../formats/signature.ts";
 
@@ -19,6 +21,8 @@ export interface CacheAddress {
   /** Believe everything. */
   readonly unsigned: boolean;
   readonly onlyNars: boolean;
+  /** Authorities that may vouch for the server, instead of those of the system. */
+  readonly ca: Uint8Array | undefined;
 }
 
 /** The key that Nix trusts unless it is told otherwise. */
@@ -31,13 +35,15 @@ export function parseCacheAddress(text: string): CacheAddress {
   const root = new URL(plain);
   const keys: PublicKey[] = [];
   const flags = { trusted: false, force_download_nar: false };
+  let ca: Uint8Array | undefined;
   for (const [name, value] of root.searchParams) {
     if (/^trusted[_-]public[_-]keys(\[\d+\])?$/.test(name)) {
       keys.push(...value.split(/\s+/).filter(Boolean).map(parsePublicKey));
     } else if (name === "trusted" || name === "force_download_nar") {
       if (!/^([01]|true|false)$/.test(value)) throw addressError(text, `${name} is 0 or 1, not "${value}"`);
       flags[name] = value === "1" || value === "true";
-    } else throw addressError(text, `its parameter "${name}" is not known`);
+    } else if (name === "tls_ca_cert_path" && root.protocol === "https:") ca = readCertificates(text, value);
+    else throw addressError(text, `its parameter "${name}" is not known`);
   }
   if (root.hash !== "") throw addressError(text, "it has a fragment");
   root.search = "";
@@ -47,11 +53,20 @@ export function parseCacheAddress(text: string): CacheAddress {
     keys: keys.length > 0 ? keys : [parsePublicKey(DEFAULT_KEY)],
     unsigned: flags.trusted,
     onlyNars: flags.force_download_nar,
+    ca,
   };
+}
+
+function readCertificates(text: string, path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw addressError(text, (cause as Error).message);
+  }
 }
 
 function addressError(text: string, why: string): TvixError {
   return new TvixError("ERR_STORE_ADDRESS", `"${text}" is not the address of a binary cache: ${why}`, {
-    notes: ["known parameters: trusted_public_keys, trusted, force_download_nar"],
+    notes: ["known parameters: trusted_public_keys, trusted, force_download_nar, tls_ca_cert_path"],
   });
 }

@@ -37,6 +37,8 @@ export interface FetchOptions {
   readonly attempts?: number;
   /** Milliseconds before the second attempt, doubled for each further one. Default: 200. */
   readonly backoff?: number;
+  /** Authorities (PEM) that may vouch for https servers, instead of those of the system. */
+  readonly ca?: Uint8Array | undefined;
 }
 
 const REDIRECTS_MAX = 5;
@@ -77,11 +79,8 @@ export function openFetcher(root: URL, options: FetchOptions = {}): Fetcher {
 class HttpFetcher implements Fetcher {
   readonly #root: URL;
   readonly #authorization: string | undefined;
-  readonly #options: Required<FetchOptions>;
-  readonly #agents = {
-    "http:": new HttpAgent({ keepAlive: true, maxSockets: CONNECTIONS }),
-    "https:": new HttpsAgent({ keepAlive: true, maxSockets: CONNECTIONS }),
-  };
+  readonly #options: Required<Omit<FetchOptions, "ca">>;
+  readonly #agents: { readonly "http:": HttpAgent; readonly "https:": HttpsAgent };
 
   constructor(root: URL, options: FetchOptions) {
     this.#root = new URL(root);
@@ -92,7 +91,13 @@ class HttpFetcher implements Fetcher {
     }
     this.#root.username = "";
     this.#root.password = "";
-    this.#options = { idle: 30_000, attempts: 5, backoff: 200, ...options };
+    const { ca, ...rest } = options;
+    this.#options = { idle: 30_000, attempts: 5, backoff: 200, ...rest };
+    const common = { keepAlive: true, maxSockets: CONNECTIONS };
+    this.#agents = {
+      "http:": new HttpAgent(common),
+      "https:": new HttpsAgent({ ...common, ...(ca && { ca: Buffer.from(ca) }) }),
+    };
   }
 
   get(path: string, limit: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
@@ -364,7 +369,7 @@ function networkError(url: URL, cause: Error): Error {
   const { code = "", message } = cause as NodeJS.ErrnoException;
   const text = `${shown(url)} cannot be reached: ${message}`;
   // A name that does not exist and a certificate that is wrong stay so.
-  const lasting = code === "ENOTFOUND" || /CERT|SIGNED|SSL|TLS|^HPE_/.test(code);
+  const lasting = code === "ENOTFOUND" || /CERT|SIGNED|SIGNATURE|^UNABLE_TO_|SSL|TLS|^HPE_/.test(code);
   return lasting
     ? new TvixError("ERR_HTTP_NETWORK", text, { cause })
     : new TransientError("ERR_HTTP_NETWORK", text, { cause });

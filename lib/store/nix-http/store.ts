@@ -20,9 +20,9 @@ export async function openCacheStore(
   storeDir?: string,
   options: FetchOptions = {},
 ): Promise<Store> {
-  const { root, keys, unsigned, onlyNars } = address;
+  const { root, keys, unsigned, onlyNars, ca } = address;
   const shown = `nix+${root.protocol}//${root.host}${root.pathname.replace(/\/$/, "")}`;
-  const cache = new BinaryCache(shown, openFetcher(root, options), { keys, unsigned }, storeDir);
+  const cache = new BinaryCache(shown, openFetcher(root, { ca, ...options }), { keys, unsigned }, storeDir);
   const substituter = new CacheSubstituter(cache, { onlyNars });
   const fetched = new Fetched(storeDir);
   return new Store({

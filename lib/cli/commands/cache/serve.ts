@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { TvixError } from "../../../base/error.ts";
 import { binaryCacheServer } from "../../../server/binary-cache.ts";
 import { listen, type ListenAddress, parseListen } from "../../../server/listen.ts";
+import { readTls } from "../../../server/tls.ts";
 import { openStore } from "../../../store/open.ts";
 import { readSecretKey } from "../../../store/sign.ts";
 import { reportError } from "../../render/error.ts";
@@ -14,6 +15,9 @@ export interface ServeFlags {
   readonly keyFile?: readonly string[];
   readonly tokenFile?: string;
   readonly readOnly?: boolean;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
   readonly allowAnonymousWrites?: boolean;
   readonly priority: string;
   readonly compress?: boolean;
@@ -32,11 +36,13 @@ export async function run(flags: ServeFlags): Promise<void> {
   const tokens = flags.tokenFile === undefined ? [] : await readTokens(flags.tokenFile);
   const anonymousWrites = flags.allowAnonymousWrites === true || addresses.every(isPrivate);
   const writes = flags.readOnly === true ? {} : { tokens, anonymousWrites };
+  const tls = readTls({ cert: flags.tlsCert, key: flags.tlsKey, clientCa: flags.tlsClientCa });
   const store = await openStore(flags.store, flags.readOnly === true ? { readOnly: true } : {});
   try {
     const onError = (error: unknown): void => reportError(error, false);
-    const listening = await listen(addresses, () =>
-      binaryCacheServer(store, { priority, keys, compress: flags.compress === true, onError, ...writes }),
+    const options = { priority, keys, compress: flags.compress === true, onError, ...writes };
+    const listening = await listen(addresses, (kind) =>
+      binaryCacheServer(store, kind === "unix" ? options : { ...options, tls }),
     );
     const access = flags.readOnly
       ? "read only"

@@ -4,6 +4,7 @@ import { TvixError } from "../../../base/error.ts";
 import type { CallReport } from "../../../server/grpc-calls.ts";
 import { serveGrpc } from "../../../server/grpc.ts";
 import { listen, type Listening, parseListen } from "../../../server/listen.ts";
+import { readTls } from "../../../server/tls.ts";
 import { openStore } from "../../../store/open.ts";
 import { readOnlyStore } from "../../../store/compose/read-only.ts";
 import type { Store } from "../../../store/store.ts";
@@ -15,6 +16,9 @@ export interface DaemonFlags {
   readonly store?: string;
   readonly workerSocket?: string;
   readonly readOnly?: boolean;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
   readonly maxCalls: number;
   readonly maxMessage: number;
   readonly grace: number;
@@ -29,12 +33,14 @@ export async function run(flags: DaemonFlags): Promise<void> {
     throw new TvixError("ERR_CLI_USAGE", `--log-level is one of ${LEVELS.join(", ")}`);
   }
   const addresses = flags.listen.map(parseListen);
+  const tls = readTls({ cert: flags.tlsCert, key: flags.tlsKey, clientCa: flags.tlsClientCa });
   // Standard output is left alone; a line is written before the next thing happens, so that a crash loses none.
   const log = pino({ level: flags.logLevel, base: null }, destination({ dest: 2, sync: true }));
   const store = await openStore(flags.store, flags.readOnly === true ? { readOnly: true } : {});
   try {
     const server = await serveGrpc(store, addresses, {
       readOnly: flags.readOnly === true,
+      tls,
       maxCalls: flags.maxCalls,
       maxMessage: flags.maxMessage,
       onCall: ({ error, ...call }: CallReport) => {
