@@ -105,7 +105,10 @@ async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
 
 async function printPrograms(subjects: readonly Subject[], evaluator: Evaluator): Promise<void> {
   const { printIr } = await import("../../../eval/ir/print.ts");
-  for (const subject of subjects) await print(latin1ToBytes(`${printIr(evaluator.compile(sourceOf(subject)))}\n`));
+  for (const subject of subjects) {
+    const text = evaluator.guard(() => printIr(evaluator.compile(sourceOf(subject))));
+    await print(latin1ToBytes(`${text}\n`));
+  }
 }
 
 function sourceOf(subject: Subject): Source {
