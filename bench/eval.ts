@@ -1,13 +1,13 @@
 // Rows: programs in the Nix language, user time of whole processes against `nix-instantiate`.
 //
-// TVIX_NODE names another node binary to run us with; TVIX_NIXPKGS a nixpkgs checkout, for the rows that need its lib.
+// TVIX_NODE (`--node`) names another node binary to run us with; TVIX_NIXPKGS a nixpkgs checkout, for the rows that need its lib.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { timeProcess } from "./process.ts";
 import type { BenchRow } from "./row.ts";
 
-const cli = join(import.meta.dirname, "../dist/cli/tvix.js");
+const cli = join(import.meta.dirname, "../dist/cli/tvix.cjs");
 const node = process.env["TVIX_NODE"] ?? process.execPath;
 const nixpkgs = process.env["TVIX_NIXPKGS"];
 
@@ -76,6 +76,10 @@ function row(name: string, work: string, reach: number | null, program: string):
     },
     ours,
     peers: async () => (await timeProcess("nix-instantiate", ["--eval", "--strict", file()])).user,
+    starts: async () => ({
+      ours: (await timeProcess(node, ["-e", "0"])).user,
+      peer: (await timeProcess("nix-instantiate", ["--eval", "-E", "1"])).user,
+    }),
     cleanup: () => Promise.resolve(rmSync(scratch, { recursive: true, force: true })),
   };
 }

@@ -17,7 +17,7 @@ const SIZE = 2 ** 30;
 const PIECE = 1 << 20;
 /** The same for both: without room on the way neither gets far. */
 const WINDOW = 16 << 20;
-const cli = join(import.meta.dirname, "../dist/cli/tvix.js");
+const cli = join(import.meta.dirname, "../dist/cli/tvix.cjs");
 
 /** What a plain server does: a file through a stream. */
 const PEER = `

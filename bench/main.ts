@@ -1,8 +1,9 @@
-// `npm run bench -- [NAME…] [--json] [--samples N]`: runs rows interleaved with their peers and prints medians.
+// `npm run bench -- [NAME…] [--json] [--samples N] [--node PATH]`: runs rows interleaved with their peers and prints medians.
 //
 // Every row of bench/ compares a piece of our work with somebody else's in the same run: one sample of ours, one of
 // theirs, in turns, so that a noisy machine disturbs both alike. The table shows medians and their ratio; `--json`
-// prints one line a row instead: name, ours, peer, ratio, reach, pass.
+// prints one line a row instead: name, ours, peer, ratio, reach, pass. Where a row says what starting the programs
+// costs, `beyond` is both sides without it and their ratio. `--node` names another Node to run our programs with.
 import { styleText } from "node:util";
 import { TvixError } from "../lib/base/error.ts";
 import type { BenchRow } from "./row.ts";
@@ -30,6 +31,7 @@ interface Outcome {
   readonly peer: number;
   readonly unit: "s" | "GB" | "GB/s";
   readonly ratio: number;
+  readonly beyond?: { readonly ours: number; readonly peer: number; readonly ratio: number };
   readonly reach: number | null;
   readonly pass: boolean | null;
 }
@@ -46,11 +48,13 @@ const UNITS = { time: "s", size: "GB", throughput: "GB/s" } as const;
 async function measure(row: BenchRow, samples: number): Promise<Outcome> {
   const ours: number[] = [];
   const peers: number[] = [];
+  const starts: { ours: number; peer: number }[] = [];
   await row.prepare?.();
   try {
     for (let i = 0; i < samples; i++) {
       ours.push(await row.ours());
       peers.push(await row.peers());
+      if (row.starts !== undefined) starts.push(await row.starts());
     }
   } finally {
     await row.cleanup?.();
@@ -59,7 +63,20 @@ async function measure(row: BenchRow, samples: number): Promise<Outcome> {
   const ratio = our / peer;
   const pass = row.reach === null ? null : row.sense === "throughput" ? ratio >= row.reach : ratio <= row.reach;
   const unit = UNITS[row.sense];
-  return { name: row.name, work: row.work, against: row.peer, ours: our, peer, unit, ratio, reach: row.reach, pass };
+  const figures = { ours: our, peer, unit, ratio, reach: row.reach, pass };
+  const outcome = { name: row.name, work: row.work, against: row.peer, ...figures };
+  return starts.length === 0 ? outcome : { ...outcome, beyond: beyondStart(our, peer, starts) };
+}
+
+/** What is left when each program's own start is taken off. */
+function beyondStart(
+  our: number,
+  peer: number,
+  starts: readonly { ours: number; peer: number }[],
+): NonNullable<Outcome["beyond"]> {
+  const ours = our - median(starts.map((start) => start.ours));
+  const theirs = peer - median(starts.map((start) => start.peer));
+  return { ours, peer: theirs, ratio: ours / theirs };
 }
 
 const columns = ["name", "work", "peer", "ours", "theirs", "ratio", "reach"] as const;
@@ -72,7 +89,8 @@ function line(cells: readonly string[]): string {
 function render(outcome: Outcome, sense: BenchRow["sense"]): string {
   const figure = (value: number): string => `${value.toPrecision(3)} ${outcome.unit}`;
   const reach = outcome.reach === null ? "report" : `${sense === "throughput" ? "≥" : "≤"} ${outcome.reach}`;
-  const text = line([
+  const { beyond } = outcome;
+  const text = `${line([
     outcome.name,
     outcome.work,
     outcome.against,
@@ -80,7 +98,7 @@ function render(outcome: Outcome, sense: BenchRow["sense"]): string {
     figure(outcome.peer),
     outcome.ratio.toFixed(2),
     reach,
-  ]);
+  ])}${beyond ? `  beyond the start ${figure(beyond.ours)} / ${figure(beyond.peer)} = ${beyond.ratio.toFixed(2)}` : ""}`;
   if (!process.stdout.isTTY || outcome.pass === null) return `${text}${outcome.pass === false ? "  MISSED" : ""}`;
   return styleText(outcome.pass ? "green" : "red", text);
 }
@@ -92,7 +110,11 @@ async function main(args: readonly string[]): Promise<void> {
   if (!Number.isInteger(samples) || samples < 1) {
     throw new TvixError("ERR_BENCH_USAGE", "--samples wants a whole number from 1");
   }
-  const names = args.filter((arg, i) => !arg.startsWith("--") && (at < 0 || i !== at + 1));
+  const nodeAt = args.indexOf("--node");
+  // Rows read it when they are loaded.
+  if (nodeAt >= 0) process.env["TVIX_NODE"] = args[nodeAt + 1];
+  const valued = [at, nodeAt].filter((i) => i >= 0).map((i) => i + 1);
+  const names = args.filter((arg, i) => !arg.startsWith("--") && !valued.includes(i));
   const rows = (await Promise.all(Object.values(files).map(async (load) => (await load()).rows))).flat();
   const unknown = names.filter((name) => !rows.some((row) => row.name === name));
   if (unknown.length > 0) {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type ProcessTime, timeProcess } from "./process.ts";
 import type { BenchRow } from "./row.ts";
 
-const cli = join(import.meta.dirname, "../dist/cli/tvix.js");
+const cli = join(import.meta.dirname, "../dist/cli/tvix.cjs");
 const node = process.env["TVIX_NODE"] ?? process.execPath;
 const nixpkgs = process.env["TVIX_NIXPKGS"] ?? "";
 

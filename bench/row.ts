@@ -18,6 +18,8 @@ export interface BenchRow {
   ours(): Promise<number>;
   /** One sample of the peer's, in the same unit; called right after `ours`. */
   peers(): Promise<number>;
+  /** What merely starting either side's program costs, taken with each sample: the table tells the rest apart. */
+  starts?(): Promise<{ readonly ours: number; readonly peer: number }>;
   /** Removes what `prepare` made. */
   cleanup?(): Promise<void>;
 }

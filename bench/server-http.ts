@@ -10,7 +10,7 @@ import { pseudoRandomBytes } from "../lib/castore/testing.ts";
 import { timeProcess } from "./process.ts";
 import type { BenchRow } from "./row.ts";
 
-const cli = join(import.meta.dirname, "../dist/cli/tvix.js");
+const cli = join(import.meta.dirname, "../dist/cli/tvix.cjs");
 const nginx = process.env["TVIX_NGINX"] ?? "/usr/sbin/nginx";
 const GIB = 2 ** 30;
 

@@ -7,7 +7,7 @@ import { TvixError } from "../lib/base/error.ts";
 import { timeProcess } from "./process.ts";
 import type { BenchRow } from "./row.ts";
 
-const cli = join(import.meta.dirname, "../dist/cli/tvix.js");
+const cli = join(import.meta.dirname, "../dist/cli/tvix.cjs");
 const tree = process.env["TVIX_BENCH_TREE"] ?? "/usr/lib/x86_64-linux-gnu";
 
 /** Runs our command line in its own process, on the store at `store`. */

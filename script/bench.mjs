@@ -1,4 +1,4 @@
-// Bundles bench/ and runs it: `npm run bench -- [NAME…] [--json] [--samples N]`. A loader that compiles while the
+// Bundles bench/ and runs it: `npm run bench -- [NAME…] [--json] [--samples N] [--node PATH]`. A loader that compiles while the
 // process runs would halve what some rows measure.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";

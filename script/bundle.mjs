@@ -1,6 +1,6 @@
 // Joins the compiled command line into dist/cli/program.cjs, what a replay needs into dist/cli/replay.cjs, and keeps
 // V8's code caches for them: see lib/cli/bundle.ts.
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import fs, { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -20,8 +20,8 @@ const WITHOUT_PROCESSES = {
   },
 };
 
-await build({
-  entryPoints: [join(directory, "program.js"), join(directory, "replay.js")],
+/** @type {import("esbuild").BuildOptions} */
+const OPTIONS = {
   outdir: directory,
   outExtension: { ".js": ".cjs" },
   bundle: true,
@@ -30,42 +30,67 @@ await build({
   format: "cjs",
   // Commander is a part of every start; the other packages are loaded when a command needs them.
   external: Object.keys(manifest.dependencies).filter((name) => name !== "commander"),
-  // A script run by node:vm cannot import, it can require.
-  supported: { "dynamic-import": false },
-  define: { "import.meta.url": "bundle_url" },
   // Names stay, so that stacks stay readable.
   minifyWhitespace: true,
   minifySyntax: true,
   plugins: [WITHOUT_PROCESSES],
   logLevel: "warning",
+};
+
+/** What loads much of Node and is rarely used: found when the first of it is asked for. */
+const LATE = /\brequire\("(node:(?:crypto|fs\/promises|net|perf_hooks|stream|stream\/web|timers\/promises|tty))"\)/g;
+
+const { outputFiles } = await build({
+  ...OPTIONS,
+  entryPoints: [join(directory, "program.js"), join(directory, "replay.js")],
+  // A script run by node:vm cannot import, it can require.
+  supported: { "dynamic-import": false },
+  define: { "import.meta.url": "bundle_url" },
+  write: false,
 });
+for (const { path, text } of outputFiles) {
+  // One char per byte, so that it can be read as it is.
+  if (/[^\0-\x7f]/.test(text)) throw new Error(`${path} has more than ASCII`);
+  writeFileSync(
+    path,
+    `(function (exports, require, late, module, bundle_url) {${text.replace(LATE, 'late("$1")')}\n})`,
+  );
+}
+await build({
+  ...OPTIONS,
+  entryPoints: [join(directory, "tvix.js")],
+  external: ["./program.js"],
+  define: { "import.meta.url": "entry_url" },
+  banner: { js: 'const entry_url = require("node:url").pathToFileURL(__filename).href;' },
+});
+chmodSync(join(directory, "tvix.cjs"), 0o755);
 
 const { loadBundle } = await import(pathToFileURL(join(directory, "bundle.js")).href);
 const { tuneEngine } = await import(pathToFileURL(join(directory, "../eval/tune.js")).href);
 tuneEngine();
+// What is run here says nothing.
+const { writeSync } = fs;
+fs.writeSync = (descriptor, data, ...rest) => (descriptor === 1 ? data.length : writeSync(descriptor, data, ...rest));
 process.stdout.write = () => true;
 const entry = pathToFileURL(join(directory, "tvix.js"));
 
-/** The cache is taken after a run, so that it holds the functions that a start needs. */
-async function keepCode(name, run) {
-  const file = join(directory, `${name}.cjs`);
-  const cache = join(directory, `${name}.cache`);
-  rmSync(cache, { force: true });
-  const bundle = loadBundle(pathToFileURL(file));
-  await run(bundle.evaluate());
-  writeFileSync(cache, bundle.script.createCachedData());
+for (const name of readdirSync(directory)) if (name.endsWith(".cache")) rmSync(join(directory, name));
+
+/** Caches are taken after a run, so that they hold the functions that a start needs. */
+function keepCode(bundle, name) {
+  writeFileSync(join(directory, `${name}.cache`), bundle.script.createCachedData());
 }
 
-await keepCode("program", async ({ runProgram }) => {
-  for (const argv of [
-    ["eval", "--no-cache", "-E", "1"],
-    ["store", "--help"],
-    ["hash", "--flat", join(directory, "program.cjs")],
-  ]) {
-    await runProgram(argv, entry);
-  }
-});
-await keepCode("replay", async ({ replay }) => {
-  await replay(["eval", "-E", "1"], entry);
-});
+const program = loadBundle(pathToFileURL(join(directory, "program.cjs")));
+const { runProgram } = program.evaluate();
+// First alone: what is read for an evaluation holds nothing of the other commands.
+await runProgram(["eval", "--no-cache", "-E", "1"], entry);
+keepCode(program, "program-eval");
+await runProgram(["store", "--help"], entry);
+await runProgram(["hash", "--flat", join(directory, "program.cjs")], entry);
+keepCode(program, "program");
+
+const replaying = loadBundle(pathToFileURL(join(directory, "replay.cjs")));
+await replaying.evaluate().replay(["eval", "-E", "1"], entry);
+keepCode(replaying, "replay");
 process.exitCode = 0;

@@ -20,6 +20,13 @@ export interface Bundle<Exports> {
   keep(): void;
 }
 
+/** The code cache beside the bundle at `path`: the one for a command, else the one for all. */
+function packedCode(path: string, command: string): Buffer | undefined {
+  const base = path.slice(0, -".cjs".length);
+  const file = [`${base}-${command}.cache`, `${base}.cache`].find((name) => existsSync(name));
+  return file === undefined ? undefined : readFileSync(file);
+}
+
 /**
  * Compiles the bundle at `file`, with its code cache if there is one for this engine; undefined without a bundle.
  * @param command what it will run: the functions that one command needs are not those of another
@@ -31,9 +38,8 @@ export function loadBundle<Exports>(file: URL, command = ""): Bundle<Exports> | 
   const own = unitDirectory(cacheDirectory("program"));
   const kind = /^[a-z-]+$/.test(command) ? command : "";
   const key = `${cachedDataVersionTag().toString(16)}-${facts.size}-${facts.mtimeMs}-${kind}`;
-  const packed = path.replace(/\.cjs$/, ".cache");
-  const code = own.read(key) ?? (existsSync(packed) ? readFileSync(packed) : undefined);
-  const script = new Script(`(function (exports, require, module, bundle_url) {${readFileSync(path, "utf8")}\n})`, {
+  const code = own.read(key) ?? packedCode(path, kind);
+  const script = new Script(readFileSync(path, "latin1"), {
     filename: path,
     ...(code === undefined ? {} : { cachedData: code }),
   });
@@ -42,7 +48,9 @@ export function loadBundle<Exports>(file: URL, command = ""): Bundle<Exports> | 
     evaluate: () => {
       const module = { exports: {} };
       const body = script.runInThisContext() as (...parts: unknown[]) => void;
-      body(module.exports, createRequire(file), module, file.href);
+      const require = createRequire(file);
+      const late = (name: string): object => new Proxy({}, { get: (_, key) => require(name)[key] });
+      body(module.exports, require, late, module, file.href);
       return module.exports as Exports;
     },
     keep: () => {

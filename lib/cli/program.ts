@@ -7,7 +7,10 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { TvixError } from "../base/error.ts";
 import { setEntry } from "./entry.ts";
+import { repeatAfter, type Said } from "./output.ts";
 import { EXIT, reportError } from "./render/error.ts";
+
+export { hasSaidAll } from "./output.ts";
 
 interface CommandFile {
   build(): Command;
@@ -65,9 +68,13 @@ export function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** Runs the command line `argv` (without node and the script) of the process started by `entry`; returns the exit code. */
-export async function runProgram(argv: readonly string[], entry: URL): Promise<number> {
+/**
+ * Runs the command line `argv` (without node and the script) of the process started by `entry`; returns the exit code.
+ * @param before how much was said by a thread that this one repeats
+ */
+export async function runProgram(argv: readonly string[], entry: URL, before?: Readonly<Said>): Promise<number> {
   setEntry(entry);
+  if (before !== undefined) repeatAfter(before);
   const program = new Command("tvix")
     .description("Nix, taken apart: formats, content-addressed stores, evaluation, mounts")
     .helpCommand(false)

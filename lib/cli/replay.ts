@@ -15,7 +15,7 @@ import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../base/text.ts";
 import { type Evidence, stillHolds } from "../eval/io/evidence.ts";
 import { fileSystemIO } from "../eval/io/files.ts";
 import { cacheDirectory } from "./cache-home.ts";
-import { print } from "./output.ts";
+import { note, print } from "./output.ts";
 
 /** What a command read and what came of it; texts have one char per byte. */
 export interface ReplayRecord {
@@ -66,7 +66,7 @@ export function findReplay(key: string): ReplayRecord | undefined {
 
 /** Prints what the recorded command printed. */
 export async function printReplay(record: ReplayRecord): Promise<void> {
-  if (record.stderr !== "") process.stderr.write(latin1ToBytes(record.stderr));
+  if (record.stderr !== "") note(latin1ToBytes(record.stderr));
   await print(latin1ToBytes(record.stdout));
 }
 

@@ -1,29 +1,30 @@
 #!/usr/bin/env node
 // The `tvix` command: loads the program and turns what it did into an exit code.
-import { isMainThread } from "node:worker_threads";
+//
+// The package's command is this file and what it imports as one CommonJS file, tvix.cjs (script/bundle.mjs): Node's
+// loader of modules takes a tenth of a short command's time. For the same reason threads start elsewhere, thread.ts.
 import { tuneEngine } from "../eval/tune.ts";
 import { loadBundle } from "./bundle.ts";
+import { runBundled } from "./run-bundled.ts";
 
 const argv = process.argv.slice(2);
 const entry = new URL(import.meta.url);
 
 /** What an evaluation would print if it is known; the program is not loaded for it. */
 async function replayed(): Promise<boolean> {
-  if (argv[0] !== "eval" || !isMainThread) return false;
+  if (argv[0] !== "eval" || argv.includes("--no-replay") || argv.includes("--no-cache")) return false;
   const bundle = loadBundle<typeof import("./replay.ts")>(new URL("replay.cjs", entry));
   if (bundle === undefined || !(await bundle.evaluate().replay(argv, entry))) return false;
   bundle.keep();
   return true;
 }
 
-async function run(): Promise<void> {
-  const bundle = loadBundle<typeof import("./program.ts")>(new URL("program.cjs", entry), argv[0]);
-  const { runProgram } = bundle ? bundle.evaluate() : await import("./program.ts");
-  process.exitCode = await runProgram(argv, entry);
-  bundle?.keep();
+async function start(): Promise<void> {
+  tuneEngine();
+  if (await replayed()) return;
+  const { hasSaidAll } = await runBundled(argv, entry);
+  // An evaluation leaves nothing behind that could go on: its memory need not be given back piece by piece.
+  if (argv[0] === "eval" && hasSaidAll() && process.exitCode === 0) process.exit();
 }
 
-tuneEngine();
-if (!(await replayed())) await run();
-// A thread tells its exit code only when it ends itself.
-if (!isMainThread) process.exit();
+void start();

@@ -30,7 +30,7 @@ export interface ModuloHash {
 export type ModuloLookup = (drvPath: string) => ModuloHash | undefined;
 
 /** SHA-256 of `impure`: what stands for any impure derivation. */
-const IMPURE_HASH = sha256HexOfLatin1("impure");
+let impureHash: string | undefined;
 
 /**
  * The unmasked modulo hash, which stands for `derivation` in the hashes of those that use it. The output paths must be
@@ -66,7 +66,7 @@ export class ModuloHashing {
   /** The hash of the derivation with its output paths filled in, as they are in `complete`. */
   unmasked(complete: Derivation): ModuloHash {
     if (isFixed(complete)) return { hash: fixedHash(complete), deferred: false };
-    if (isImpure(complete)) return { hash: IMPURE_HASH, deferred: true };
+    if (isImpure(complete)) return { hash: (impureHash ??= sha256HexOfLatin1("impure")), deferred: true };
     return this.#hash(complete, false);
   }
 

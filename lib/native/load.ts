@@ -4,15 +4,13 @@
 // the ingestion pipeline, all in C++ behind Node-API. Each file beside this one covers one native room: it casts
 // `core()` to the functions it uses, checks arguments, and turns native failures into typed errors.
 // Everything above calls those files, never the addon.
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+//
+// Node's modules are asked for late: bundles for browsers, where nothing is loaded, may contain this file.
 import { TvixError } from "../base/error.ts";
 
 /** The addon's exports before a file of this room gives them types. */
 export type CoreAddon = Readonly<Record<string, unknown>>;
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const require = createRequire(import.meta.url);
 let loaded: CoreAddon | undefined;
 
 /**
@@ -25,19 +23,21 @@ export function core(): CoreAddon {
 }
 
 function load(): CoreAddon {
+  const root = process.getBuiltinModule("node:url").fileURLToPath(new URL("../..", import.meta.url));
+  const require = process.getBuiltinModule("node:module").createRequire(import.meta.url);
   try {
     return require(`${root}build/core/Release/core.node`) as CoreAddon;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw missing(error);
+    if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw missing(error, root);
   }
   try {
     return (require("node-gyp-build") as (dir: string) => CoreAddon)(root);
   } catch (error) {
-    throw missing(error);
+    throw missing(error, root);
   }
 }
 
-function missing(cause: unknown): TvixError {
+function missing(cause: unknown, root: string): TvixError {
   const platform = `${process.platform}-${process.arch}`;
   return new TvixError("ERR_NATIVE_MISSING", `the native part of tvix cannot be loaded on ${platform}`, {
     cause,

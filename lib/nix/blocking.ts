@@ -8,9 +8,12 @@
 //
 // While a call waits nothing else happens in the calling thread, signal handlers included. A worker that stops giving
 // signs of life (killed for lack of memory, say) ends the wait with an error.
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
+import type { MessagePort, Worker } from "node:worker_threads";
 import { AssertionError, TvixError } from "../base/error.ts";
 import type { Answer, Request, ThreadData } from "./blocking-thread.ts";
+
+/** Loaded with the first thread. */
+const threads = (): typeof import("node:worker_threads") => process.getBuiltinModule("node:worker_threads");
 
 /** What a module for a {@link BlockingThread} exports: asynchronous functions of at most one argument, by name. */
 export type BlockingFunctions = Readonly<Record<string, (argument: never) => Promise<unknown>>>;
@@ -76,10 +79,10 @@ class Running {
   readonly #signals = new Int32Array(new SharedArrayBuffer(8));
 
   constructor(module: URL, options: unknown) {
-    const { port1, port2 } = new MessageChannel();
+    const { port1, port2 } = new (threads().MessageChannel)();
     this.#port = port1;
     const workerData: ThreadData = { module: module.href, options, port: port2, signals: this.#signals };
-    this.#worker = new Worker(compiledModule("nix/blocking-thread.js"), {
+    this.#worker = new (threads().Worker)(compiledModule("nix/blocking-thread.js"), {
       workerData,
       transferList: [port2],
       execArgv: [],
@@ -99,7 +102,7 @@ class Running {
       if (woken !== "timed-out") break;
       if (Atomics.load(this.#signals, 1) === life) return undefined;
     }
-    const received: { message: Answer } | undefined = receiveMessageOnPort(this.#port);
+    const received: { message: Answer } | undefined = threads().receiveMessageOnPort(this.#port);
     if (received === undefined) throw new AssertionError(`no answer to '${request.name}'`);
     return received.message;
   }

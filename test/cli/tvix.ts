@@ -7,7 +7,7 @@ import { join } from "node:path";
 const root = join(import.meta.dirname, "../..");
 
 /** The compiled entry of the command line; test/compile.ts sees to it that it is of today. */
-export const PROGRAM: string = join(root, "dist/cli/tvix.js");
+export const PROGRAM: string = join(root, "dist/cli/tvix.cjs");
 
 // Caches of a run of tests: nothing is replayed that another run has evaluated.
 const cache = mkdtempSync(join(tmpdir(), "tvix-cache-"));

@@ -11,12 +11,15 @@ export function printIr(program: Program): string {
   return printer.lines.join("\n");
 }
 
+/** Deeper lines are not indented further: the text would grow with the square of the depth. */
+const INDENT_LIMIT = 200;
+
 class Printer {
   readonly lines: string[] = [];
   private readonly ids = new Map<Fn, number>();
 
   private line(depth: number, text: string): void {
-    this.lines.push(`${"  ".repeat(depth)}${text}`);
+    this.lines.push(`${"  ".repeat(Math.min(depth, INDENT_LIMIT))}${text}`);
   }
 
   private id(fn: Fn): number {

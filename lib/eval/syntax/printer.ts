@@ -4,6 +4,7 @@
 // Output is appended piece by piece; the sides on which trees get long (the left of operators, the right of functions,
 // lets, ifs) are walked in loops, real nesting by recursion.
 
+import { DiagnosticError } from "../diagnostic.ts";
 import { formatFloat } from "../text/float.ts";
 import { canonicalPath } from "../text/path.ts";
 import { quoteName, quoteString } from "../text/quote.ts";
@@ -31,10 +32,23 @@ export interface PrintOptions {
   readonly home: string;
 }
 
-/** The text of a tree, as a byte string without a line break at the end. */
+/**
+ * The text of a tree, as a byte string without a line break at the end.
+ * @throws DiagnosticError `ERR_PARSE_TOO_DEEP` where the stack is too small for the tree
+ */
 export function printExpr(expr: Expr, options: PrintOptions): string {
   const printer = new Printer(options);
-  printer.print(expr);
+  try {
+    printer.print(expr);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new DiagnosticError({
+      severity: "error",
+      code: "ERR_PARSE_TOO_DEEP",
+      message: "the expression is nested too deeply to be printed",
+      labels: [],
+    });
+  }
   return printer.out;
 }
 

@@ -18,7 +18,7 @@ import { type DerivationRoot, instantiate } from "../../../nix/instantiate.ts";
 import { attrOfPath, type Job, JobTree, type Visit } from "../../../nix/jobs.ts";
 import type { Value } from "../../../eval/value/value.ts";
 import type { Store } from "../../../store/store.ts";
-import { entry } from "../../entry.ts";
+import { threadEntry } from "../../entry.ts";
 import { EXIT } from "../../render/error.ts";
 import { evaluateFlakeArgument } from "../eval/flake.ts";
 import { evaluateSubject, type OpenWorld, type Subject, withWorld } from "../eval/world.ts";
@@ -55,7 +55,7 @@ async function relay(ceiling: number): Promise<void> {
     maxYoungGenerationSizeMb: Math.min(YOUNG, ceiling / 4),
     maxOldGenerationSizeMb: Math.ceil(ceiling * OLD_SHARE),
   };
-  const thread = new Worker(entry(), { argv: process.argv.slice(2), resourceLimits });
+  const thread = new Worker(threadEntry(), { argv: process.argv.slice(2), resourceLimits });
   const tell = (order: Order | null): void => thread.postMessage(order, []);
   process.on("message", tell).on("disconnect", () => tell(null));
   // The command hears of it too, and tells when to end.

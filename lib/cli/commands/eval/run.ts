@@ -13,7 +13,7 @@ import { ContextBuilder } from "../../../eval/value/string.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { coerceToString, WEAK_COPY } from "../../../eval/vm/coerce.ts";
 import { forceDeep, printValue } from "../../../eval/vm/print.ts";
-import { entry } from "../../entry.ts";
+import { threadEntry } from "../../entry.ts";
 import { note, print, saidSoFar } from "../../output.ts";
 import { evaluateFlakeArgument, withPurity } from "./flake.ts";
 import type { FlakeFlags } from "./flake-flags.ts";
@@ -76,7 +76,7 @@ async function printTrees(subjects: readonly Subject[], flags: EvalFlags): Promi
     for (const subject of subjects) await printTree(subject, flags);
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
-    process.exitCode = await runDeep(entry(), process.argv.slice(2), saidSoFar());
+    process.exitCode = await runDeep(threadEntry(), process.argv.slice(2), saidSoFar());
   }
 }
 
@@ -105,7 +105,10 @@ async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
 
 async function printPrograms(subjects: readonly Subject[], evaluator: Evaluator): Promise<void> {
   const { printIr } = await import("../../../eval/ir/print.ts");
-  for (const subject of subjects) await print(latin1ToBytes(`${printIr(evaluator.compile(sourceOf(subject)))}\n`));
+  for (const subject of subjects) {
+    const text = evaluator.guard(() => printIr(evaluator.compile(sourceOf(subject))));
+    await print(latin1ToBytes(`${text}\n`));
+  }
 }
 
 function sourceOf(subject: Subject): Source {

@@ -1,5 +1,4 @@
 // `--stats`: what an evaluation did and cost, as one line of JSON.
-import { PerformanceObserver } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 import { type Observer, statsObserver } from "../../../eval/observer.ts";
 
@@ -13,7 +12,7 @@ export interface Statistics {
 /** Starts counting and measuring. */
 export function startStatistics(): Statistics {
   const counted = statsObserver();
-  const collections = new PerformanceObserver(() => {});
+  const collections = new (process.getBuiltinModule("node:perf_hooks").PerformanceObserver)(() => {});
   collections.observe({ entryTypes: ["gc"] });
   const before = process.cpuUsage();
   return {

@@ -20,7 +20,7 @@ import { lazyReader, type OwnReader, storeReader } from "../../../nix/store-read
 import { parseAddress } from "../../../store/address.ts";
 import type { Store } from "../../../store/store.ts";
 import { cacheDirectory } from "../../cache-home.ts";
-import { entry } from "../../entry.ts";
+import { threadEntry } from "../../entry.ts";
 import { note, saidSoFar, STDIN } from "../../output.ts";
 import type { WorldFlags } from "./flags.ts";
 import { Recorder, type ReplayOutcome } from "./recorder.ts";
@@ -85,12 +85,12 @@ export async function withWorld(
     });
     const { evaluator } = session;
     const given = readArguments(flags, evaluator);
-    const start = performance.now();
+    const start = Date.now();
     const attempt: OpenWorld["attempt"] = (compute) => {
       try {
         return evaluator.guard(() => compute(evaluator, given));
       } catch (error) {
-        if (performance.now() - start > EXPLAIN_LIMIT && !flags.showTrace) throw error;
+        if (Date.now() - start > EXPLAIN_LIMIT && !flags.showTrace) throw error;
         explaining = true;
         throw evaluator.explain(error, (again) => compute(again, readArguments(flags, again)));
       }
@@ -108,12 +108,12 @@ export async function withWorld(
     if (!isTooDeep(error) || isDeepThread()) throw error;
     await own?.close();
     await fetcher.close();
-    process.exitCode = await runDeep(entry(), process.argv.slice(2), saidSoFar());
+    process.exitCode = await runDeep(threadEntry(), process.argv.slice(2), saidSoFar());
   } finally {
     await own?.close();
     await fetcher.close();
     if (profiling !== undefined) writeFileSync(flags.profile as string, profiling.stop());
-    if (statistics !== undefined) process.stderr.write(await statistics.finish());
+    if (statistics !== undefined) note(await statistics.finish());
   }
   backend.flush();
 }
