@@ -59,6 +59,17 @@ export async function withWorld(
   work: (world: OpenWorld) => Promise<void>,
   store?: Store,
 ): Promise<void> {
+  if (await attemptWork(flags, work, store)) return;
+  // Of the first attempt nothing is in memory any more, and its compiled units are kept for the second one.
+  process.exitCode = await runDeep(threadEntry(), process.argv.slice(2), saidSoFar());
+}
+
+/** Runs `work` in a session; false when calls are nested too deeply for this thread, and another one may do it. */
+async function attemptWork(
+  flags: WorldFlags,
+  work: (world: OpenWorld) => Promise<void>,
+  store: Store | undefined,
+): Promise<boolean> {
   const statistics = flags.stats ? startStatistics() : undefined;
   const profiling = flags.profile === undefined ? undefined : startProfile();
   // Warnings come of reading sources, which compiled units spare.
@@ -66,6 +77,7 @@ export async function withWorld(
   const backend = nodeBackend(cached ? { cacheDirectory: cacheDirectory("units") } : {});
   const host = fileSystemIO();
   let explaining = false;
+  let tooDeep = false;
   const traced = (record: IoRecord): void => {
     if (!explaining) traceIo(record);
   };
@@ -106,16 +118,16 @@ export async function withWorld(
     await work({ session, given, attempt, warn, keep });
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
-    await own?.close();
-    await fetcher.close();
-    process.exitCode = await runDeep(threadEntry(), process.argv.slice(2), saidSoFar());
+    tooDeep = true;
   } finally {
     await own?.close();
     await fetcher.close();
-    if (profiling !== undefined) writeFileSync(flags.profile as string, profiling.stop());
-    if (statistics !== undefined) note(await statistics.finish());
+    const profile = profiling?.stop();
+    if (profile !== undefined && !tooDeep) writeFileSync(flags.profile as string, profile);
+    if (statistics !== undefined && !tooDeep) note(await statistics.finish());
   }
   backend.flush();
+  return !tooDeep;
 }
 
 /** Whether a thread with more stack may do what failed: calls nested too deeply, or an expression. */
