@@ -14,6 +14,8 @@ const INTERN_LIMIT = 64;
 /** The intern table is emptied when it has this many entries; it only saves memory, nothing depends on it. */
 const INTERN_ENTRIES = 1 << 16;
 const MERGE_ENTRIES = 16;
+/** A shape is merged in runs with one of less than this fraction of its names. */
+const RUNS_FRACTION = 8;
 
 /** How to build `left // right`: entry `i` takes `left.values[i]` when ≥ 0, else `right.values[~i]`. */
 export interface Merge {
@@ -70,6 +72,7 @@ export class Shape {
 function computeMerge(left: Shape, right: Shape): Merge {
   const a = left.keys;
   const b = right.keys;
+  if (b.length * RUNS_FRACTION < a.length) return mergeFew(left, right);
   const keys: Sym[] = [];
   const take: number[] = [];
   let i = 0;
@@ -88,6 +91,42 @@ function computeMerge(left: Shape, right: Shape): Merge {
   }
   const shape = keys.length === a.length ? left : keys.length === b.length ? right : internShape(keys);
   return { shape, take: Int32Array.from(take) };
+}
+
+/** The merge with a much smaller shape: its names are searched for, and what is between them is copied in runs. */
+function mergeFew(left: Shape, right: Shape): Merge {
+  const a = left.keys;
+  const b = right.keys;
+  const runs: (readonly Sym[])[] = [];
+  const take = new Int32Array(a.length + b.length);
+  let from = 0;
+  let size = 0;
+  const copyTo = (end: number): void => {
+    if (end > from) runs.push(a.slice(from, end));
+    while (from < end) take[size++] = from++;
+  };
+  for (let j = 0; j < b.length; j++) {
+    const key = b[j] as Sym;
+    copyTo(lowerBound(a, key, from));
+    if (a[from] === key) from++;
+    runs.push([key]);
+    take[size++] = ~j;
+  }
+  copyTo(a.length);
+  return { shape: size === a.length ? left : internShape(runs.flat()), take: take.subarray(0, size) };
+}
+
+/** The first place at or after `from` whose name is not before that of `key`. */
+function lowerBound(keys: readonly Sym[], key: Sym, from: number): number {
+  const name = symbolName(key);
+  let low = from;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (symbolName(keys[middle] as Sym) < name) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 const table = new Map<number, Shape[]>();
