@@ -127,6 +127,17 @@ function watch(metrics: Metrics, incoming: IncomingMessage, outgoing: ServerResp
   });
 }
 
+/**
+ * An answer that comes before its request's body was taken says that the connection ends with it: the rest of the body is
+ * not waited for, and a client that kept the connection would find it closed under its next request.
+ */
+async function closeUnread(c: Context<CacheBindings>, next: () => Promise<void>): Promise<void> {
+  await next();
+  const { incoming, outgoing } = c.env;
+  const hasBody = incoming.headers["content-length"] !== undefined || "transfer-encoding" in incoming.headers;
+  if (hasBody && !incoming.complete && !outgoing.headersSent) c.header("connection", "close");
+}
+
 /** What kind of thing a URL names: few, so that the metrics stay few. */
 function routeOf(url: string): string {
   const match = /^\/(?:(castore\/\w+|nar|metrics|nix-cache-info)(?![^/?])|[^/]*\.(narinfo|ls)$)/.exec(url);
@@ -147,6 +158,7 @@ function binaryCacheApp(
     if (isLate || statusOf(error) === 500) onError?.(error);
     return isLate ? RESPONSE_ALREADY_SENT : errorAnswer(error);
   });
+  app.use(closeUnread);
   app.notFound(() => errorAnswer(new TvixError("ERR_SERVER_NOT_FOUND", "there is nothing here")));
   app.get("/", (c) => c.text("a Nix binary cache, served by tvix\n"));
   const cacheInfo = formatCacheInfo({ storeDir: store.storeDir, wantMassQuery: true, priority });

@@ -336,6 +336,16 @@ describe("uploads", () => {
     expect(errors).toEqual([]);
   });
 
+  test("that are refused before they were read are told that the connection ends", async () => {
+    const { url } = await serve({ tokens: ["secret"] });
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    socket.write(`PUT /${narName} HTTP/1.1\r\nHost: x\r\nContent-Length: ${NAR.length}\r\n\r\n`);
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    expect(answer.toString()).toMatch(/^HTTP\/1.1 401 /);
+    expect(answer.toString()).toMatch(/^connection: close\r$/im);
+  });
+
   test("that break off, hang or come too many at once leave nothing", async () => {
     const { url, store } = await serve({ anonymousWrites: true, maxUploads: 2 });
     const { port } = new URL(url);
