@@ -285,7 +285,7 @@ class LocalBlobReader implements BlobReader {
     const out = new Uint8Array(end - start);
     if (out.length > SYNC_LIMIT) {
       let at = 0;
-      for await (const piece of this.stream(start, end)) {
+      for await (const piece of this.stream(start, end, true)) {
         out.set(piece, at);
         at += piece.length;
       }
