@@ -1,6 +1,6 @@
 // Rows: reading from a local store in this process, what a second version costs, and a store of a million blobs.
 import { execFileSync, spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createCipheriv, randomBytes } from "node:crypto";
 import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,7 +44,7 @@ async function removeStore(): Promise<void> {
 async function streamAll(): Promise<number> {
   const start = performance.now();
   let bytes = 0;
-  for await (const piece of (await openBlob(store.blobs, digest)).stream()) bytes += piece.length;
+  for await (const piece of (await openBlob(store.blobs, digest)).stream(0, GIB, true)) bytes += piece.length;
   if (bytes !== GIB) throw new Error(`${bytes} bytes came out`);
   return GIB / 1e6 / (performance.now() - start);
 }
@@ -83,29 +83,61 @@ const RUN = 1 << 18;
 /** Files of 1 to 40 MB, 500 MB together. */
 const SIZES = Array.from({ length: 25 }, (_, i) => (i % 2 === 0 ? 1_000_000 : 40_000_000));
 
-/** Writes the tree; the second version has 1 % of its bytes changed, half in place and half inserted, in runs of {@link RUN}. */
-function writeVersion(files: readonly Buffer[], second: boolean): void {
+/** Bytes of the tree, and the runs that 1 % of them make: every other one in place, the others inserted. */
+const TREE = SIZES.reduce((sum, size) => sum + size, 0);
+const EDITS = Math.round((TREE * 0.01) / RUN);
+
+/** Random bytes that are the same in every run of the benchmark: the key stream of a cipher keyed with `seed`. */
+function seededBytes(seed: number): (length: number) => Buffer {
+  const key = Buffer.alloc(32);
+  key.writeUInt32LE(seed);
+  const cipher = createCipheriv("aes-256-ctr", key, Buffer.alloc(16));
+  return (length) => cipher.update(Buffer.alloc(length));
+}
+
+/** Where the edits are: one somewhere in each of as many equal sections of the tree, so that no two share a chunk often. */
+function placeEdits(random: (length: number) => Buffer): number[][] {
+  const places: number[][] = SIZES.map(() => []);
+  for (let edit = 0; edit < EDITS; edit++) {
+    let at = ((edit + random(4).readUInt32LE() / 2 ** 32) * TREE) / EDITS;
+    const file = SIZES.findIndex((size) => {
+      if (at < size) return true;
+      at -= size;
+      return false;
+    });
+    places[file]?.push(Math.floor(at));
+  }
+  return places;
+}
+
+/** Writes the tree, with a run of random bytes at each of `places`. */
+function writeVersion(files: readonly Buffer[], places: readonly number[][], random: (length: number) => Buffer): void {
   mkdirSync(join(scratch, "tree"), { recursive: true });
+  let inPlace = false;
   for (const [i, file] of files.entries()) {
     const parts: Buffer[] = [];
-    const edits = second ? Math.round((file.length * 0.01) / RUN) : 0;
     let at = 0;
-    for (let edit = 0; edit < edits; edit++) {
-      const place = Math.floor(((edit + 0.5) * file.length) / edits);
-      parts.push(file.subarray(at, place), randomBytes(RUN));
-      at = edit % 2 === 0 ? place + RUN : place;
+    for (const place of places[i] ?? []) {
+      const from = Math.max(at, Math.min(place, file.length - RUN));
+      parts.push(file.subarray(at, from), random(RUN));
+      inPlace = !inPlace;
+      at = inPlace ? from + RUN : from;
     }
     parts.push(file.subarray(at));
     writeFileSync(join(scratch, "tree", `f${i}`), Buffer.concat(parts));
   }
 }
 
+/** Samples taken: each has bytes and edits of its own, for they share a store. */
+let versions = 0;
+
 async function secondVersion(): Promise<number> {
-  const files = SIZES.map((size) => randomBytes(size));
-  writeVersion(files, false);
+  const random = seededBytes(++versions);
+  const files = SIZES.map((size) => random(size));
+  writeVersion(files, [], random);
   await store.importPath(join(scratch, "tree"));
   const before = (await countStore(store)).packBytes;
-  writeVersion(files, true);
+  writeVersion(files, placeEdits(random), random);
   await store.importPath(join(scratch, "tree"));
   return ((await countStore(store)).packBytes - before) / 1e9;
 }
@@ -163,7 +195,7 @@ export const rows: readonly BenchRow[] = [
       store = await openStore(join(scratch, "store"));
     },
     ours: secondVersion,
-    peers: () => Promise.resolve(SIZES.reduce((sum, size) => sum + size, 0) / 1e9),
+    peers: () => Promise.resolve(TREE / 1e9),
     cleanup: removeStore,
   },
   {

@@ -48,7 +48,7 @@ async function writeFile(castore: Castore, node: Node & { type: "file" }, at: Bu
   const reader = await openBlob(castore.blobs, node.digest);
   const handle = await open(at, "wx", node.executable ? 0o777 : 0o666);
   try {
-    for await (const piece of reader.stream()) await handle.writeFile(piece);
+    for await (const piece of reader.stream(0, reader.size, true)) await handle.writeFile(piece);
   } finally {
     await handle.close();
   }

@@ -170,9 +170,10 @@ export class Store {
     return await openBlob(this.blobs, node.digest);
   }
 
-  /** The contents of a file inside the store, in pieces. */
-  async *cat(path: string): AsyncGenerator<Uint8Array> {
-    yield* (await this.openFile(path)).stream();
+  /** The contents of a file inside the store, in pieces; `recycle` as in {@link BlobReader.stream}. */
+  async *cat(path: string, recycle = false): AsyncGenerator<Uint8Array> {
+    const file = await this.openFile(path);
+    yield* file.stream(0, file.size, recycle);
   }
 
   /** The whole contents of a file inside the store. */

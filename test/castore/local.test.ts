@@ -2,9 +2,10 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { equalBytes } from "../../lib/base/bytes.ts";
 import { encodeUtf8 } from "../../lib/base/text.ts";
 import { readBlob } from "../../lib/castore/blob/range.ts";
-import { digestOf } from "../../lib/castore/digest.ts";
+import { type Digest, digestOf } from "../../lib/castore/digest.ts";
 import { LocalIndex } from "../../lib/castore/local/index.ts";
 import { decodeLocation, encodeLocation } from "../../lib/castore/local/packs.ts";
 import { LocalStore } from "../../lib/castore/local/store.ts";
@@ -22,6 +23,32 @@ blobServiceContract("local", { describe, test }, async () => {
 directoryServiceContract("local", { describe, test }, async () => {
   const store = await LocalStore.open(fresh());
   return { service: store.directories, close: () => store.close() };
+});
+
+describe("streams", () => {
+  test("use their buffers again only when told to, and not while a piece is needed", async () => {
+    const store = await LocalStore.open(fresh());
+    const contents = pseudoRandomBytes(24_000_000, 7);
+    const [digest] = await store.blobs.put([contents]);
+    const reader = store.blobs.openReadSync(digest as Digest);
+    expect(reader).toBeDefined();
+    for (const recycle of [false, true]) {
+      const pieces: Uint8Array[] = [];
+      let at = 0;
+      for await (const piece of reader?.stream(0, contents.length, recycle) ?? []) {
+        const before = pieces.at(-1);
+        if (before) expect(equalBytes(before, contents.subarray(at - before.length, at))).toBe(true);
+        expect(equalBytes(piece, contents.subarray(at, at + piece.length))).toBe(true);
+        pieces.push(piece);
+        at += piece.length;
+      }
+      expect(at).toBe(contents.length);
+      const buffers = new Set(pieces.map((piece) => piece.buffer)).size;
+      if (recycle) expect(buffers).toBeLessThan(pieces.length);
+      else expect(buffers).toBe(pieces.length);
+    }
+    await store.close();
+  });
 });
 
 describe("the index", () => {

@@ -44,8 +44,12 @@ export interface BlobReader {
    * into memory of their own.
    */
   fill?(offset: number, into: Uint8Array): void;
-  /** The bytes from `start` (0) up to `end` (the blob's) in pieces of the backend's choice, none of them empty. */
-  stream(start?: number, end?: number): AsyncIterable<Uint8Array>;
+  /**
+   * The bytes from `start` (0) up to `end` (the blob's) in pieces of the backend's choice, none of them empty. Pieces are
+   * the caller's own, or, with `recycle`, as they are until two further ones have been asked for: for who is done with
+   * each before the next, since a gigabyte of fresh arrays is work for the collector.
+   */
+  stream(start?: number, end?: number, recycle?: boolean): AsyncIterable<Uint8Array>;
 }
 
 /** A blob being written. Nothing is visible until {@link BlobWriter.close} has returned. */

@@ -130,29 +130,27 @@ export class LocalBlobService implements BlobService {
     });
   }
 
-  /** Reads whole chunks, verified, one behind the other. */
-  async readChunks(chunks: readonly ChunkMeta[]): Promise<Uint8Array> {
+  /** Fills `into` with whole chunks, verified, one behind the other; it must not be touched until the promise settles. */
+  async readChunks(chunks: readonly ChunkMeta[], into: Uint8Array): Promise<void> {
     const places = chunks.map((chunk) => ({ digest: chunk.digest, ...this.place(chunk) }));
-    try {
-      const parts: Promise<Uint8Array>[] = [];
-      for (let start = 0; start < places.length; ) {
-        const pack = places[start]?.pack as number;
-        let end = start + 1;
-        while (end < places.length && places[end]?.pack === pack) end++;
-        parts.push(this.#packs.read(pack, places.slice(start, end)));
-        start = end;
-      }
-      const read = await Promise.all(parts);
-      return read.length === 1 && read[0] ? read[0] : concatBytes(read);
-    } catch {
-      // One by one: a pack may have been replaced since we looked, and a damaged chunk is to be named.
-      return concatBytes(
-        chunks.map((chunk) => {
-          const into = new Uint8Array(chunk.size);
-          this.readRange(chunk, 0, into);
-          return into;
-        }),
-      );
+    const reads: Promise<unknown>[] = [];
+    for (let start = 0, at = 0; start < places.length; ) {
+      const { pack } = places[start] as Location;
+      let end = start;
+      let length = 0;
+      for (; end < places.length && places[end]?.pack === pack; end++) length += (places[end] as Location).length;
+      reads.push(this.#packs.read(pack, places.slice(start, end), into.subarray(at, at + length)));
+      at += length;
+      start = end;
+    }
+    // All of them, also after a failure: none may still be writing when the chunks are read again.
+    const outcomes = await Promise.allSettled(reads);
+    if (outcomes.every(({ status }) => status === "fulfilled")) return;
+    // One by one: a pack may have been replaced since we looked, and a damaged chunk is to be named.
+    let at = 0;
+    for (const chunk of chunks) {
+      this.readRange(chunk, 0, into.subarray(at, at + chunk.size));
+      at += chunk.size;
     }
   }
 
@@ -287,7 +285,7 @@ class LocalBlobReader implements BlobReader {
     const out = new Uint8Array(end - start);
     if (out.length > SYNC_LIMIT) {
       let at = 0;
-      for await (const piece of this.stream(start, end)) {
+      for await (const piece of this.stream(start, end, true)) {
         out.set(piece, at);
         at += piece.length;
       }
@@ -307,18 +305,21 @@ class LocalBlobReader implements BlobReader {
     }
   }
 
-  async *stream(start = 0, end: number = this.size): AsyncGenerator<Uint8Array> {
+  async *stream(start = 0, end: number = this.size, recycle = false): AsyncGenerator<Uint8Array> {
     const range = clampRange(this.size, start, end - start);
     if (range.start >= range.end) return;
     const last = this.#find(range.end - 1);
+    const buffers = new Buffers(recycle ? GROUPS_AHEAD + 1 : 0, Math.min(READ_GROUP, this.size));
     const ahead: { base: number; bytes: Promise<Uint8Array> }[] = [];
     let from = this.#find(range.start);
     while (from <= last || ahead.length > 0) {
       // Several groups under way keep several cores at hashing while the consumer has one.
       while (from <= last && ahead.length < GROUPS_AHEAD) {
-        const group = this.#group(from, last);
-        ahead.push({ base: this.#starts[from] as number, bytes: this.#read(group) });
-        from = group.to;
+        const to = this.#groupEnd(from, last);
+        const base = this.#starts[from] as number;
+        const into = buffers.next((this.#starts[to] as number) - base);
+        ahead.push({ base, bytes: this.#read(from, to, into) });
+        from = to;
       }
       const next = ahead.shift();
       if (next === undefined) return;
@@ -327,18 +328,43 @@ class LocalBlobReader implements BlobReader {
     }
   }
 
-  #group(from: number, last: number): { from: number; to: number } {
+  #groupEnd(from: number, last: number): number {
     let to = from + 1;
     const limit = (this.#starts[from] as number) + READ_GROUP;
     while (to <= last && (this.#starts[to + 1] as number) <= limit) to++;
-    return { from, to };
+    return to;
   }
 
-  #read({ from, to }: { from: number; to: number }): Promise<Uint8Array> {
-    const reading = this.#blobs.readChunks(this.#chunks.slice(from, to));
+  #read(from: number, to: number, into: Uint8Array): Promise<Uint8Array> {
+    const reading = this.#blobs.readChunks(this.#chunks.slice(from, to), into).then(() => into);
     // Its consumer may stop before it gets here; the failure is then nobody's.
     reading.catch(() => {});
     return reading;
+  }
+}
+
+/** Memory for one group after the other: new each time, or a few buffers in turns. */
+class Buffers {
+  readonly #turns: number;
+  readonly #length: number;
+  readonly #kept: Uint8Array[] = [];
+  #taken = 0;
+
+  /** @param turns how many buffers there are, 0 for a new one each time; @param length of most of them */
+  constructor(turns: number, length: number) {
+    this.#turns = turns;
+    this.#length = length;
+  }
+
+  next(length: number): Uint8Array {
+    if (this.#turns === 0) return new Uint8Array(length);
+    const turn = this.#taken++ % this.#turns;
+    let buffer = this.#kept[turn];
+    if (buffer === undefined || buffer.length < length) {
+      buffer = new Uint8Array(Math.max(length, this.#length));
+      this.#kept[turn] = buffer;
+    }
+    return buffer.subarray(0, length);
   }
 }
 

@@ -257,15 +257,16 @@ export class Packs {
     this.#readers.delete(number);
   }
 
-  /** Reads and verifies chunks of one pack, in one call off the event loop; their bytes one behind the other. */
-  read(pack: number, chunks: readonly { digest: Digest; offset: number; length: number }[]): Promise<Uint8Array> {
+  /** Fills `into` with chunks of one pack, verified, one behind the other, in one call off the event loop. */
+  async read(pack: number, chunks: readonly (Location & { digest: Digest })[], into: Uint8Array): Promise<void> {
     const offsets = new Float64Array(chunks.length);
     const lengths = new Uint32Array(chunks.length);
     for (const [i, chunk] of chunks.entries()) {
       offsets[i] = chunk.offset;
       lengths[i] = chunk.length;
     }
-    return this.reader(pack).read({ offsets, lengths, digests: concatBytes(chunks.map((chunk) => chunk.digest)) });
+    const digests = concatBytes(chunks.map((chunk) => chunk.digest));
+    await this.reader(pack).read({ offsets, lengths, digests }, into);
   }
 
   /** Removes a pack that holds nothing alive and that `writer` has locked. */
