@@ -6,6 +6,7 @@
 //   inodes.*       what the kernel knows by number: small records, kept as long as the kernel refers to them
 //   blob.*         where a file's bytes are in pack files; every chunk is verified before its first byte is served
 //   cache.h        directories and blobs looked at lately, bounded by cost
+//   snapshots.h    open listings of a root whose names come and go
 //   misses.*       questions only JavaScript can answer, asked in batches, each once however many requests wait for it
 //   state.h        all of the above as one thing
 //   operations.*   the file system: libfuse's low-level operations over the state
@@ -62,6 +63,7 @@ class Listing {
   std::string_view target(const Entry& entry) const { return text(entry.value_at, entry.value_size); }
   // Of a file or directory.
   Digest digest(const Entry& entry) const;
+  bool same_as(const Listing& other) const { return bytes_ == other.bytes_; }
   // Bytes of memory it takes.
   size_t cost() const { return sizeof(Listing) + bytes_.size() + entries_.size() * sizeof(Entry); }
 

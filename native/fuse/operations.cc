@@ -282,23 +282,18 @@ void opendir(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   park(req, {Question::kRoot, {}}, [](fuse_req_t req, const Answer& answer) {
     State& state = state_of(req);
     fuse_file_info info{};
-    {
-      std::lock_guard lock(state.snapshots_mutex);
-      info.fh = state.next_snapshot++;
-      state.snapshots[info.fh] = answer.listing;
+    info.fh = state.snapshots.open(answer.listing);
+    if (info.fh == 0) {
+      fuse_reply_err(req, ENFILE);
+    } else if (fuse_reply_open(req, &info) != 0) {
+      state.snapshots.close(info.fh);
     }
-    if (fuse_reply_open(req, &info) == 0) return;
-    std::lock_guard lock(state.snapshots_mutex);
-    state.snapshots.erase(info.fh);
   });
 }
 
 void releasedir(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   State& state = state_of(req);
-  if (state.is_dynamic_root(node)) {
-    std::lock_guard lock(state.snapshots_mutex);
-    state.snapshots.erase(info->fh);
-  }
+  if (state.is_dynamic_root(node)) state.snapshots.close(info->fh);
   fuse_reply_err(req, 0);
 }
 
@@ -365,12 +360,7 @@ void read_directory(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, 
       fuse_reply_err(req, EPERM);
       return;
     }
-    std::shared_ptr<const Listing> snapshot;
-    {
-      std::lock_guard lock(state.snapshots_mutex);
-      auto found = state.snapshots.find(info->fh);
-      if (found != state.snapshots.end()) snapshot = found->second;
-    }
+    const auto snapshot = state.snapshots.get(info->fh);
     if (!snapshot) {
       fuse_reply_err(req, EBADF);
       return;

@@ -16,6 +16,7 @@
 #include "fuse/directory.h"
 #include "fuse/inodes.h"
 #include "fuse/misses.h"
+#include "fuse/snapshots.h"
 
 namespace tvix::fuse {
 
@@ -51,13 +52,13 @@ struct State {
         inodes(root_inode(options)),
         directories(options.directory_cache),
         blobs(options.blob_cache),
+        snapshots(options.directory_cache),
         misses(std::move(wake)),
         log(std::move(log)) {}
 
   // After the end of a session, before the next one: nobody refers to its inodes and open directories any more.
   void forget_session() {
     inodes.clear();
-    std::lock_guard lock(snapshots_mutex);
     snapshots.clear();
   }
 
@@ -67,6 +68,7 @@ struct State {
   Inodes inodes;
   Cache<const Listing> directories;
   Cache<Blob> blobs;
+  Snapshots snapshots;
   Misses misses;
   // One line for people, from any thread.
   const std::function<void(std::string)> log;
@@ -76,11 +78,6 @@ struct State {
   std::atomic<uint64_t> requests = 0;
   std::atomic<uint64_t> asked = 0;  // requests that had to wait for JavaScript
   std::function<void()> initialised;
-
-  // Listings of a dynamic root, as they were when it was opened.
-  std::mutex snapshots_mutex;
-  std::map<uint64_t, std::shared_ptr<const Listing>> snapshots;
-  uint64_t next_snapshot = 1;
 
   // Requests that wait and may be interrupted, by a number that is never used again.
   std::mutex parked_mutex;

@@ -6,12 +6,16 @@
 // shares; what it says is checked all the same, and a front-end that makes no sense is disconnected. The guest is not
 // trusted at all: the worst it can do is to break a queue of its own.
 //
+// A guest that has had its answer often asks again within microseconds, while being woken takes tens of them: the
+// thread watches the rings a while before it sleeps, unless the guest took its time before.
+//
 // One front-end at a time; the next one, or the same again, may connect when it has gone.
 #pragma once
 
 #include <sys/stat.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -42,6 +46,8 @@ class VhostUser : public Transport {
   void stop() override;
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   // A file descriptor that is closed when it is replaced.
   class Descriptor {
    public:
@@ -64,7 +70,7 @@ class VhostUser : public Transport {
     Descriptor kick, call, error;
     bool enabled = false;
     bool running = false;
-    bool busy = false;     // has more to do than one turn allows
+    bool waiting = false;  // had requests when it was armed
     bool working = false;  // chains are being taken: small replies are told of together
     bool untold = false;   // some are
   };
@@ -75,6 +81,7 @@ class VhostUser : public Transport {
   void accept_one();
   void hang_up();
   void turn();
+  void linger();
   void drop(const std::string& why);
   // Messages. False: the front-end is to be told, or disconnected, with `problem_` as the reason.
   bool receive(Message& message);
@@ -89,7 +96,7 @@ class VhostUser : public Transport {
   bool start(unsigned index);
   void settle(unsigned index);
   uint16_t halt(unsigned index);
-  void work(unsigned index);
+  unsigned work(unsigned index);
   bool take(unsigned index);
   void finish(unsigned index, uint16_t head, uint32_t written);
   void break_queue(unsigned index, const std::string& why);
@@ -107,6 +114,8 @@ class VhostUser : public Transport {
 
   // Of one connection.
   std::string problem_;
+  Clock::time_point idle_since_;  // when the last request was served
+  bool lingers_ = false;          // the next one is worth waiting for awake
   uint64_t features_ = 0;
   uint64_t protocol_ = 0;
   std::shared_ptr<const GuestMemory> memory_;

@@ -200,6 +200,8 @@ bool Virtqueue::push(uint16_t head, uint32_t written) {
   return vring_need_event(load16(available_ + kEntries + size_t{2} * size_), used_index_, before) != 0;
 }
 
+bool Virtqueue::waiting() const { return load16(available_ + kIndex) != next_; }
+
 bool Virtqueue::arm() {
   if (event_index_) {
     store16(used_ + kEntries + size_t{8} * size_, next_);
@@ -207,7 +209,7 @@ bool Virtqueue::arm() {
     store16(used_ + kFlags, 0);
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  return load16(available_ + kIndex) != next_;
+  return waiting();
 }
 
 void Virtqueue::disarm() {

@@ -52,6 +52,8 @@ class Virtqueue {
   Popped pop(Chain& out, std::string& problem);
   // Gives a chain back with `written` bytes in it; whether the guest wants to be told.
   bool push(uint16_t head, uint32_t written);
+  // Whether a chain, or a broken index, is there to be taken.
+  bool waiting() const;
   // Asks to be told of more chains; true when some came meanwhile.
   bool arm();
   // The opposite, while chains are taken anyway.

@@ -14,6 +14,7 @@
 #include "fuse/cache.h"
 #include "fuse/inodes.h"
 #include "fuse/misses.h"
+#include "fuse/snapshots.h"
 
 using namespace tvix;
 using namespace tvix::fuse;
@@ -216,4 +217,36 @@ TEST_CASE("fuse: when misses close, all that wait and all that come later fail")
   CHECK(error == ENODEV);
   misses.ask({Question::kName, "b"}, [&](const Answer& answer) { error = answer.error + 1; });
   CHECK(error == ENODEV + 1);
+}
+
+TEST_CASE("fuse: open listings are bounded in number and in bytes, and equal ones are one") {
+  const auto listing = [](char name, size_t length) {
+    // One symlink whose target has `length` bytes, below 100.
+    std::vector<uint8_t> bytes = {0x1a, static_cast<uint8_t>(length + 5), 0x0a, 1, static_cast<uint8_t>(name),
+                                  0x12, static_cast<uint8_t>(length)};
+    bytes.resize(bytes.size() + length, 'x');
+    std::string problem;
+    auto out = Listing::decode(std::move(bytes), problem);
+    REQUIRE_MESSAGE(out, problem);
+    return out;
+  };
+  const size_t cost = listing('a', 50)->cost();
+  Snapshots snapshots(2 * cost);
+  const uint64_t first = snapshots.open(listing('a', 50));
+  CHECK(first != 0);
+  for (size_t i = 1; i < Snapshots::kMaxOpen - 1; i++) REQUIRE(snapshots.open(listing('a', 50)) != 0);
+  CHECK(snapshots.used() == cost);
+  const uint64_t other = snapshots.open(listing('b', 50));
+  CHECK(snapshots.used() == 2 * cost);
+  CHECK(snapshots.open(listing('b', 50)) == 0);
+  snapshots.close(first);
+  snapshots.close(first);
+  CHECK(snapshots.get(first) == nullptr);
+  CHECK(snapshots.open(listing('c', 50)) == 0);
+  CHECK(snapshots.open(listing('b', 50)) != 0);
+  CHECK(snapshots.get(other)->entries().size() == 1);
+  snapshots.clear();
+  CHECK(snapshots.used() == 0);
+  CHECK(snapshots.get(other) == nullptr);
+  CHECK(Snapshots(1).open(listing('a', 50)) != 0);
 }

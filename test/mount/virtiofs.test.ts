@@ -55,10 +55,10 @@ describe.runIf(front !== undefined)("a store exported by virtiofs", () => {
     expect(served.log).toEqual([]);
   });
 
-  test("survives whatever a guest or a front-end does", async () => {
+  test.each([false, true])("survives whatever a guest or a front-end does; root listed: %s", async (listRoot) => {
     const { directory, name } = await makeStore();
     const socket = fresh();
-    const served = await serve({ store: directory, socket });
+    const served = await serve({ store: directory, socket, listRoot });
     expect(await drive(socket, "attack")).toMatch(/^survived \d\d attacks\n$/);
     expect(served.log.join("\n")).toContain("a chain is longer than its queue, or a loop");
     const copy = fresh();

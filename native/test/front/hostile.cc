@@ -173,6 +173,27 @@ std::vector<Attack> requests() {
     client.initialise();
     expect(try_request(front, FUSE_GETATTR, std::string(16, '\0')) == 0, "a session after DESTROY");
   });
+  // Listings opened without end: some time there are no more, and closing one makes room.
+  out.push_back([](Front& front) {
+    Client client(front);
+    client.initialise();
+    const std::string body(sizeof(fuse_open_in), '\0');
+    std::vector<uint8_t> out;
+    fuse_open_out given{};
+    int error = 0;
+    for (int opened = 0; error == 0; opened++) {
+      error = client.call(FUSE_OPENDIR, FUSE_ROOT_ID, body.data(), body.size(), out, sizeof given);
+      if (error == 0) std::memcpy(&given, out.data(), sizeof given);
+      expect(opened < 100000, "listings are given out without end");
+    }
+    if (error == ENOSYS) return;  // opened by the guest itself
+    expect(error == ENFILE, "OPENDIR: errno " + std::to_string(error));
+    fuse_release_in release{};
+    release.fh = given.fh;
+    const std::string closing(reinterpret_cast<const char*>(&release), sizeof release);
+    expect(try_request(front, FUSE_RELEASEDIR, closing) == 0, "RELEASEDIR");
+    expect(try_request(front, FUSE_OPENDIR, body) == 0, "a closed listing made no room");
+  });
   // A header that lies about its length, no room for an answer, too little of it.
   out.push_back([](Front& front) {
     Client(front).initialise();
