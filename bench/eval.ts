@@ -34,6 +34,20 @@ const CLOSURE = `builtins.length (builtins.genericClosure {
 const MATCH = `builtins.length (builtins.filter (s: builtins.match "([a-z]+)-([0-9]+)\\\\.([0-9]+)(.*)" s != null)
   (builtins.genList (i: "package-\${toString i}.\${toString (i * 3)}-extra") 10000))`;
 
+/** Names of packages, taken apart into name and version, as nixpkgs does it. */
+const MATCH_NAMES = `let
+  stems = [ "hello" "python3.8-requests" "gcc-wrapper" "xf86-video-intel" "perl5.32.0-URI" "linux-headers" "gtk+3" "libX11" ];
+  name = i: "\${builtins.elemAt stems (i - i / 8 * 8)}-\${toString (i / 100)}.\${toString i}.1";
+in builtins.foldl' (n: m: n + builtins.stringLength (builtins.elemAt m 1)) 0
+  (map (builtins.match "(.*)-([0-9][^-]*)") (builtins.genList name 10000))`;
+
+/** Addresses of sources: scheme, host, path and the file's name without its ending. */
+const MATCH_URLS = `let
+  hosts = [ "github.com" "downloads.sourceforge.net" "ftp.gnu.org" "files.pythonhosted.org:443" ];
+  url = i: "https://\${builtins.elemAt hosts (i - i / 4 * 4)}/owner\${toString i}/project/archive/v\${toString (i / 7)}.2.tar.gz";
+in builtins.foldl' (n: m: n + builtins.stringLength (builtins.elemAt m 3)) 0
+  (map (builtins.match "([a-z]+)://([^/:]+)(:[0-9]+)?/(.*/)?([^/]+)\\.tar\\.(gz|xz|bz2)") (builtins.genList url 10000))`;
+
 /** About 20 MB of JSON, made and read. */
 const JSON_TEXT = `let
   value = builtins.genList (i: { name = "item \${toString i}"; index = i; tags = [ "a" "b" true null 1.5 ]; }) 280000;
@@ -92,6 +106,8 @@ export const rows: readonly BenchRow[] = [
   row("join", "join of 300 000 toString'd ints", 1, JOIN),
   row("closure", "genericClosure with 100 000 keys", 1, CLOSURE),
   row("match", "regex match over 10 000 strings", 1, MATCH),
+  row("match-names", "match of 10 000 names of packages", 1, MATCH_NAMES),
+  row("match-urls", "match of 10 000 addresses", 1, MATCH_URLS),
   row("json", "toJSON and fromJSON of 20 MB", 1, JSON_TEXT),
   ...(nixpkgs !== undefined && existsSync(join(nixpkgs, "lib"))
     ? [

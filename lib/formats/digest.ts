@@ -1,11 +1,12 @@
 // The one door to the hash functions: everything in the rooms of formats that hashes comes through here.
 //
-// A browser build replaces this file, `ed25519.ts` and `compress.ts`; the rest of lib/formats is plain arithmetic over
-// bytes.
+// Where there is no Node, as in a browser, digest-portable.ts computes. A browser build replaces `ed25519.ts` and
+// `compress.ts`; the rest of lib/formats is plain arithmetic over bytes.
 
-import { toHex } from "../base/bytes.ts";
+import { concatBytes, toHex } from "../base/bytes.ts";
 import { latin1ToBytes } from "../base/text.ts";
 import { sha256 as nativeSha256 } from "../native/sha256.ts";
+import { portableDigest } from "./digest-portable.ts";
 
 /** The algorithms that Nix names and this room computes; BLAKE3 belongs to lib/native. */
 export type DigestAlgo = "md5" | "sha1" | "sha256" | "sha512";
@@ -17,6 +18,9 @@ export interface Digester {
   /** Returns the digest. The digester cannot be used afterwards. */
   finish(): Uint8Array;
 }
+
+/** Whether there is `node:crypto` and `Buffer`. */
+const onNode = typeof process !== "undefined" && typeof process.getBuiltinModule === "function";
 
 /** Loaded when something is hashed: it would take a tenth of the start of a program that hashes nothing. */
 let loaded: typeof import("node:crypto") | undefined;
@@ -36,6 +40,7 @@ function chooseSha256(): (bytes: Uint8Array) => Uint8Array {
 
 /** Hashes `bytes` in one go. */
 export function digestBytes(algo: DigestAlgo, bytes: Uint8Array): Uint8Array {
+  if (!onNode) return portableDigest(algo, bytes);
   if (algo === "sha256") return (sha256Here ??= chooseSha256())(bytes);
   return plainBytes(crypto().hash(algo, bytes, "buffer"));
 }
@@ -55,7 +60,7 @@ let scratch: Buffer | undefined;
 
 /** The bytes of a text until the next call: a new buffer each time would cost more than the hash. */
 function passingBytes(text: string): Uint8Array {
-  if (text.length > SCRATCH_BYTES) return latin1ToBytes(text);
+  if (!onNode || text.length > SCRATCH_BYTES) return latin1ToBytes(text);
   scratch ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   return scratch.subarray(0, scratch.write(text, "latin1"));
 }
@@ -67,12 +72,24 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 
 /** Starts a hash that is fed piece by piece. */
 export function startDigest(algo: DigestAlgo): Digester {
+  if (!onNode) return portableDigester(algo);
   const state = crypto().createHash(algo);
   return {
     update: (bytes) => {
       state.update(bytes);
     },
     finish: () => plainBytes(state.digest()),
+  };
+}
+
+/** Keeps the pieces until the end: what is hashed in a browser is in its memory anyway. */
+function portableDigester(algo: DigestAlgo): Digester {
+  const pieces: Uint8Array[] = [];
+  return {
+    update: (bytes) => {
+      pieces.push(bytes.slice());
+    },
+    finish: () => portableDigest(algo, concatBytes(pieces)),
   };
 }
 

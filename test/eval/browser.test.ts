@@ -1,4 +1,5 @@
 // The evaluator in a browser: bundled for one, and run where there is nothing of Node and no code may be made of text.
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { createContext, Script } from "node:vm";
 import { build } from "esbuild";
@@ -42,6 +43,16 @@ test.each([
   ['(builtins.tryEval (throw "no")).success', "false"],
 ])("%s", (expression, answer) => {
   expect(inPage(`JSON.stringify(tvix.evaluate(${JSON.stringify(expression)}))`)).toBe(answer);
+});
+
+test.each(["md5", "sha1", "sha256", "sha512"])("hashString %s", (algo) => {
+  // Lengths on either side of where padding takes another block.
+  for (const length of [0, 1, 55, 56, 63, 64, 111, 112, 119, 120, 127, 128, 1000]) {
+    const text = "tvix ".repeat(200).slice(0, length);
+    const expression = `builtins.hashString "${algo}" "${text}"`;
+    const digest = createHash(algo).update(text).digest("hex");
+    expect(inPage(`tvix.evaluate(${JSON.stringify(expression)})`)).toBe(digest);
+  }
 });
 
 test("files are those in memory", () => {
