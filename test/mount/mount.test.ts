@@ -1,6 +1,16 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, openSync, readSync, closeSync, readdirSync, writeFileSync, writeSync, cpSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  closeSync,
+  readdirSync,
+  writeFileSync,
+  writeSync,
+  cpSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
@@ -16,6 +26,8 @@ import { attempt, hindrance, isMounted, serve, sh } from "./fixture.ts";
 const { base, fresh } = scratch("mount");
 const hasNix = spawnSync("nix-store", ["--version"]).status === 0;
 if (!hasNix) console.warn("SKIPPED: nix-store is not installed; mounts are not compared by NAR");
+/** What the addon links, where Debian has it. */
+const LIBFUSE = "/lib/x86_64-linux-gnu/libfuse3.so.3";
 const hasPython = spawnSync("python3", ["--version"]).status === 0;
 if (!hasPython) console.warn("SKIPPED: python3 is not installed; extended attributes of mounts are not read");
 
@@ -277,6 +289,17 @@ describe.runIf(hindrance === undefined)("mounting", () => {
     const ran = await sh('exec unshare --mount sh -c "$1" "$2" "$3"', hidden, directory, base);
     expect(ran).toMatchObject({ status: 1, stdout: "" });
     expect(ran.stderr).toMatch(/ERR_MOUNT_DEVICE[^]*modprobe fuse/);
+  });
+
+  test.runIf(process.getuid?.() === 0 && existsSync(LIBFUSE))("says so where there is no libfuse3", async () => {
+    const { directory, name } = await makeStore();
+    const hidden = `mount --bind /dev/null ${LIBFUSE} && node --import tsx lib/cli/tvix-mount.ts --store "$0" "$1"
+      exec node --import tsx lib/cli/tvix.ts store cat --store "$0" "/nix/store/$2/hello"`;
+    const ran = await sh('exec unshare --mount sh -c "$1" "$2" "$3" "$4"', hidden, directory, base, name);
+    expect(ran.stderr.match(/ERR_\w+/g)).toEqual(["ERR_MOUNT_NATIVE"]);
+    expect(ran.stderr).toMatch(/cannot be loaded[^]*apt-get install fuse3/);
+    // Everything else works.
+    expect(ran).toMatchObject({ status: 0, stdout: "Hello World!" });
   });
 
   test("wants a directory as its root", async () => {
