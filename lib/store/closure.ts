@@ -10,19 +10,29 @@ import type { Store } from "./store.ts";
  * @throws TvixError `ERR_STORE_NO_PATH` when one of them is not in the store, `ERR_STORE_CYCLE`
  */
 export async function closureOf(store: Store, paths: Iterable<StorePath | string>): Promise<PathInfo[]> {
+  const roots: PathInfo[] = [];
+  for (const path of paths) roots.push(await store.info(path));
+  const sorted = referencesFirst(await reachable(roots, (info, to) => followed(store, info, to)));
+  checkAcyclic(sorted);
+  return sorted;
+}
+
+/** Path infos and those of all they refer to, as `follow` finds them; what it does not find is left out. */
+export async function reachable(
+  roots: Iterable<PathInfo>,
+  follow: (from: PathInfo, to: StorePath) => Promise<PathInfo | undefined>,
+): Promise<PathInfo[]> {
   const found = new Map<string, PathInfo>();
-  const stack: PathInfo[] = [];
-  for (const path of paths) stack.push(await store.info(path));
+  const stack = [...roots];
   for (let info = stack.pop(); info !== undefined; info = stack.pop()) {
     if (found.has(info.path.basename)) continue;
     found.set(info.path.basename, info);
     for (const reference of info.references) {
-      if (!found.has(reference.basename)) stack.push(await followed(store, info, reference));
+      const next = found.has(reference.basename) ? undefined : await follow(info, reference);
+      if (next) stack.push(next);
     }
   }
-  const sorted = referencesFirst([...found.values()]);
-  checkAcyclic(sorted);
-  return sorted;
+  return [...found.values()];
 }
 
 async function followed(store: Store, from: PathInfo, to: StorePath): Promise<PathInfo> {

@@ -1,5 +1,6 @@
 // What of a remote store was used: the paths asked for, and how many bytes of their closure have come for it.
 import { TvixError } from "../base/error.ts";
+import { reachable } from "./closure.ts";
 import { wrapStore } from "./compose/wrap.ts";
 import type { PathInfo } from "./path-info.ts";
 import type { Store } from "./store.ts";
@@ -36,28 +37,14 @@ export function watchUse(inner: Store): { readonly store: Store; use(): Promise<
     use: async () => {
       // What is asked from here on is for the sum alone.
       const received = inner.received ?? 0;
-      const closure = await reached(inner, used.values());
+      const closure = await reachable(used.values(), (_, { digest }) => lookUp(inner, digest));
       const closureBytes = closure.reduce((sum, { narSize }) => sum + narSize, 0);
       return { paths: used.size, closure: closure.length, closureBytes, received };
     },
   };
 }
 
-/** Paths and what they refer to. What is not there cannot have been used. */
-async function reached(store: Store, from: Iterable<PathInfo>): Promise<PathInfo[]> {
-  const found = new Map<string, PathInfo>();
-  const stack = [...from];
-  for (let info = stack.pop(); info !== undefined; info = stack.pop()) {
-    if (found.has(info.path.basename)) continue;
-    found.set(info.path.basename, info);
-    for (const reference of info.references) {
-      const next = found.has(reference.basename) ? undefined : await lookUp(store, reference.digest);
-      if (next) stack.push(next);
-    }
-  }
-  return [...found.values()];
-}
-
+/** What is not there cannot have been used. */
 async function lookUp(store: Store, hash: Uint8Array): Promise<PathInfo | undefined> {
   try {
     return await store.pathInfos.get(hash);
