@@ -3,7 +3,7 @@
 //   import { evaluate } from "tvix/eval";
 //   evaluate("map (x: x * 2) [ 1 2 ]"); // [2, 4]
 //
-// Everything here runs in browsers too. What needs Node (the file system, compiling to JavaScript with a cache, a
+// Everything here runs in browsers too, with the hash functions that browser.ts adds. What needs Node (the file system, compiling to JavaScript with a cache, a
 // deep stack) is in node.ts beside this file.
 
 import { type JsValue, toJs } from "./convert.ts";

@@ -1,12 +1,12 @@
 // The one door to the hash functions: everything in the rooms of formats that hashes comes through here.
 //
-// Where there is no Node, as in a browser, digest-portable.ts computes. A browser build replaces `ed25519.ts` and
+// Where there is no Node, as in a browser, digest-portable.ts provides them. A browser build replaces `ed25519.ts` and
 // `compress.ts`; the rest of lib/formats is plain arithmetic over bytes.
 
-import { concatBytes, toHex } from "../base/bytes.ts";
+import { AssertionError } from "../base/error.ts";
+import { toHex } from "../base/bytes.ts";
 import { latin1ToBytes } from "../base/text.ts";
 import { sha256 as nativeSha256 } from "../native/sha256.ts";
-import { portableDigest } from "./digest-portable.ts";
 
 /** The algorithms that Nix names and this room computes; BLAKE3 belongs to lib/native. */
 export type DigestAlgo = "md5" | "sha1" | "sha256" | "sha512";
@@ -21,6 +21,19 @@ export interface Digester {
 
 /** Whether there is `node:crypto` and `Buffer`. */
 const onNode = typeof process !== "undefined" && typeof process.getBuiltinModule === "function";
+
+/** Starts a hash where there is no Node. */
+let provided: ((algo: DigestAlgo) => Digester) | undefined;
+
+/** Has hashes computed by `start` where there is no Node. */
+export function provideDigests(start: (algo: DigestAlgo) => Digester): void {
+  provided = start;
+}
+
+function startProvided(algo: DigestAlgo): Digester {
+  if (provided === undefined) throw new AssertionError("no hash functions: import the entry for browsers");
+  return provided(algo);
+}
 
 /** Loaded when something is hashed: it would take a tenth of the start of a program that hashes nothing. */
 let loaded: typeof import("node:crypto") | undefined;
@@ -40,7 +53,11 @@ function chooseSha256(): (bytes: Uint8Array) => Uint8Array {
 
 /** Hashes `bytes` in one go. */
 export function digestBytes(algo: DigestAlgo, bytes: Uint8Array): Uint8Array {
-  if (!onNode) return portableDigest(algo, bytes);
+  if (!onNode) {
+    const state = startProvided(algo);
+    state.update(bytes);
+    return state.finish();
+  }
   if (algo === "sha256") return (sha256Here ??= chooseSha256())(bytes);
   return plainBytes(crypto().hash(algo, bytes, "buffer"));
 }
@@ -72,24 +89,13 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 
 /** Starts a hash that is fed piece by piece. */
 export function startDigest(algo: DigestAlgo): Digester {
-  if (!onNode) return portableDigester(algo);
+  if (!onNode) return startProvided(algo);
   const state = crypto().createHash(algo);
   return {
     update: (bytes) => {
       state.update(bytes);
     },
     finish: () => plainBytes(state.digest()),
-  };
-}
-
-/** Keeps the pieces until the end: what is hashed in a browser is in its memory anyway. */
-function portableDigester(algo: DigestAlgo): Digester {
-  const pieces: Uint8Array[] = [];
-  return {
-    update: (bytes) => {
-      pieces.push(bytes.slice());
-    },
-    finish: () => portableDigest(algo, concatBytes(pieces)),
   };
 }
 

@@ -16,7 +16,7 @@ const inPage = (script: string): string => String(new Script(script).runInContex
 
 beforeAll(async () => {
   const bundled = await build({
-    entryPoints: [join(import.meta.dirname, "../../lib/eval/index.ts")],
+    entryPoints: [join(import.meta.dirname, "../../lib/eval/browser.ts")],
     bundle: true,
     platform: "browser",
     format: "iife",
