@@ -79,6 +79,8 @@ export class EvalError extends TvixError {
   omitted = 0;
   /** Where it happened; set by the innermost place that knows. */
   place: ErrorPlace | null = null;
+  /** The places in emitted code that it passed, innermost first; read when it leaves the evaluator. */
+  passed: readonly ErrorPlace[] | null = null;
 
   constructor(code: EvalErrorCode, message: string, options: EvalErrorOptions = {}) {
     super(code, message, options);

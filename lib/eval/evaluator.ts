@@ -25,6 +25,7 @@ import type { Value, Whnf } from "./value/value.ts";
 import { compileClosures } from "./vm/closures.ts";
 import { canonicalPath } from "./text/path.ts";
 import type { EvalSettings, Runtime, SearchPathEntry } from "./vm/runtime.ts";
+import { placesPassed } from "./vm/script-trace.ts";
 import { Unit } from "./vm/unit.ts";
 
 /** Turns a program into code that evaluates it; the back ends implement this. */
@@ -114,6 +115,8 @@ export class Evaluator implements Runtime {
   private readonly options: EvaluatorOptions;
   private readonly backend: Backend;
   private readonly files = new Map<string, Thunk>();
+  /** What was loaded, for as long as errors may come out of its code: see script-trace.ts. */
+  private readonly units: Unit[] = [];
   private readonly copies = new Map<string, ContextString>();
   private readonly entries = new Map<string, string | undefined>();
 
@@ -194,7 +197,10 @@ export class Evaluator implements Runtime {
     try {
       return work();
     } catch (error) {
-      throw isStackOverflow(error) ? stackOverflow(error) : error;
+      const failure = isStackOverflow(error) ? stackOverflow(error) : error;
+      // Later the code may be gone, and with it what its places are.
+      if (failure instanceof EvalError) failure.passed ??= placesPassed(failure);
+      throw failure;
     }
   }
 
@@ -245,6 +251,7 @@ export class Evaluator implements Runtime {
 
   private run(source: Source, purpose: "file" | "expression"): Whnf {
     const unit = new Unit(this, source, this.globals);
+    this.units.push(unit);
     const start = this.observer === null ? 0 : performance.now();
     let origin: UnitOrigin = "cache";
     const code = this.backend.load(
@@ -289,6 +296,7 @@ export class Evaluator implements Runtime {
   /** Forgets the values of files and what was copied of them, so that files that have changed are read again. */
   forgetFiles(): void {
     this.files.clear();
+    this.units.length = 0;
     this.copies.clear();
     this.entries.clear();
   }

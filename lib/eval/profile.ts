@@ -4,7 +4,7 @@ import type { Session as InspectorSession } from "node:inspector";
 import { byteStringToText, type Source } from "./source.ts";
 import { childrenOf, type Expr, Kind } from "./syntax/ast.ts";
 import { parse } from "./syntax/parser.ts";
-import { scriptFunction } from "./vm/script-trace.ts";
+import { scriptPlace } from "./vm/script-trace.ts";
 
 const LAMBDA = "\xce\xbb";
 
@@ -50,7 +50,7 @@ export function startProfile(interval = 200): Profiling {
 
 /** Names a frame of a compiled unit after the Nix function or value that it stands for, and where that is. */
 function rename(frame: CallFrame): void {
-  const found = scriptFunction(frame.url, frame.lineNumber);
+  const found = scriptPlace(frame.url, frame.lineNumber);
   if (found === undefined) return;
   const { source } = found;
   const owner = ownerOf(treeOf(source), found.offset, /^[lab]\d/.test(frame.functionName));

@@ -14,14 +14,13 @@ import { byteStringToText } from "./source.ts";
 import type { Attrs } from "./value/attrs.ts";
 import { symbolName } from "./value/symbol.ts";
 import { MissingAttribute, MissingVariable } from "./vm/operate.ts";
-import { scriptPlaces } from "./vm/script-trace.ts";
+import { placesPassed } from "./vm/script-trace.ts";
 
 /** What to show for an error of the evaluator or the parser; `undefined` for any other error. */
 export function diagnose(error: unknown): Diagnostic | undefined {
   if (error instanceof DiagnosticError) return error.diagnostic;
   if (!(error instanceof EvalError)) return undefined;
-  // The error of a stack overflow is made when the stack is empty again; what overflowed is its cause.
-  const scripts = scriptPlaces(error.cause instanceof RangeError ? error.cause : error);
+  const scripts = error.passed ?? placesPassed(error);
   const place = error.place ?? scripts[0];
   const help = suggestion(error);
   const diagnostic: Diagnostic = {

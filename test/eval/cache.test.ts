@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { decodeUnit, encodeUnit, type UnitStorage } from "../../lib/eval/cache.ts";
 import { Evaluator, memoryIO, type Observer } from "../../lib/eval/index.ts";
 import { nodeScriptHost, tieredBackend } from "../../lib/eval/node.ts";
+import { diagnose } from "../../lib/eval/report.ts";
 import { printValue } from "../../lib/eval/vm/print.ts";
 
 class MemoryStorage implements UnitStorage {
@@ -76,4 +77,50 @@ test("what is not an entry is ignored", () => {
   }
   const decoded = decodeUnit(entry);
   expect(decoded === undefined ? undefined : encodeUnit(decoded)).toEqual(entry);
+});
+
+test("an error in cached code has its place, whatever was loaded before", () => {
+  const storage = new MemoryStorage();
+  const failing = "let\n  set = { };\nin set.missing\n";
+  const files = { "/failing.nix": failing, "/twin.nix": failing, "/other.nix": "1" };
+  const place = (expression: string): string => {
+    const backend = tieredBackend({ host: nodeScriptHost(), storage });
+    try {
+      new Evaluator({ io: memoryIO({ files }), backend }).evaluate(expression);
+    } catch (error) {
+      const [label] = diagnose(error)?.labels ?? [];
+      return `${label?.source.name}:${label?.start}`;
+    } finally {
+      backend.flush();
+    }
+    return "no error";
+  };
+  const place1 = `/failing.nix:${failing.indexOf("missing")}`;
+  expect(place("import /failing.nix")).toBe(place1);
+  expect(place("import /other.nix + import /failing.nix")).toBe(place1);
+  // A file with the same text shares the entry.
+  expect(place("import /twin.nix")).toBe(place1.replace("failing", "twin"));
+  expect(place("(builtins.tryEval (import /other.nix)).value + import /twin.nix")).toBe(
+    place1.replace("failing", "twin"),
+  );
+});
+
+test("files with the same text, both alive, keep their own places", () => {
+  const storage = new MemoryStorage();
+  const io = memoryIO({ files: { "/a.nix": "{ }: { x = { }.no; }", "/b.nix": "{ }: { x = { }.no; }" } });
+  for (let run = 0; run < 3; run++) {
+    const backend = tieredBackend({ host: nodeScriptHost(), storage });
+    const evaluator = new Evaluator({ io, backend });
+    evaluator.evaluate("builtins.deepSeq [ (import /a.nix) (import /b.nix) ] null");
+    for (const file of ["/a.nix", "/b.nix", "/a.nix"]) {
+      let error: unknown;
+      try {
+        evaluator.evaluate(`(import ${file} { }).x`);
+      } catch (failure) {
+        error = failure;
+      }
+      expect(diagnose(error)?.labels[0]?.source.name).toBe(file);
+    }
+    backend.flush();
+  }
 });

@@ -1,7 +1,7 @@
 // hashString and convertHash.
 import { TvixError } from "../../base/error.ts";
 import { latin1ToBytes } from "../../base/text.ts";
-import { digestBytes } from "../../formats/digest.ts";
+import { type DigestAlgo, digestBytes } from "../../formats/digest.ts";
 import { formatHash, parseHash, parseHashAlgo, parseHashFormat } from "../../formats/hash.ts";
 import { EvalError } from "../error.ts";
 import { symbol } from "../value/symbol.ts";
@@ -24,15 +24,19 @@ function asEvalError<T>(run: () => T): T {
   }
 }
 
-/** The lower-case hexadecimal digest of bytes (one char each). Also the work of hashFile. */
-export function hashHex(algo: string, text: string): string {
-  return asEvalError(() => {
-    const known = parseHashAlgo(algo);
-    if (known === "blake3") {
-      throw new EvalError("ERR_EVAL_HASH", "experimental Nix feature 'blake3-hashes' is disabled");
-    }
-    return formatHash({ algo: known, digest: digestBytes(known, latin1ToBytes(text)) }, "base16");
-  });
+/** The algorithm that the first argument of a hash function names; it is looked at before the second is computed. */
+export function forceAlgo(value: Value, where: string): DigestAlgo {
+  const name = forcePlainString(value, where);
+  const algo = asEvalError(() => parseHashAlgo(name));
+  if (algo === "blake3") {
+    throw new EvalError("ERR_EVAL_HASH", "experimental Nix feature 'blake3-hashes' is disabled");
+  }
+  return algo;
+}
+
+/** The lower-case hexadecimal digest of bytes (one char each). */
+export function hashHex(algo: DigestAlgo, text: string): string {
+  return formatHash({ algo, digest: digestBytes(algo, latin1ToBytes(text)) }, "base16");
 }
 
 function convertHash(_rt: Runtime, input: Value): Whnf {
@@ -61,7 +65,7 @@ export const HASH_BUILTINS: BuiltinTable = [
   ),
   define("hashString", "!!", "The digest of a string's bytes, in base-16.", (_rt, algo, text) =>
     hashHex(
-      forcePlainString(algo, "the first argument passed to builtins.hashString"),
+      forceAlgo(algo, "the first argument passed to builtins.hashString"),
       forceText(text, "the second argument passed to builtins.hashString"),
     ),
   ),

@@ -120,6 +120,7 @@ function partition(p: Value, list: Value): Whnf {
   const right: Value[] = [];
   const wrong: Value[] = [];
   for (const item of items) {
+    force(item);
     const answer = forceBool(call1(test, item), "the return value of the function passed to builtins.partition");
     (answer ? right : wrong).push(item);
   }
@@ -195,9 +196,9 @@ export const LIST_BUILTINS: readonly Builtin[] = [
     forceList(list, "the second argument passed to builtins.elem").some((item) => equalElements(value, item)),
   ),
   define("elemAt", "!!", "The element at an index, counted from 0.", (_rt, list, index) => {
-    const items = forceList(list, "the first argument passed to builtins.elemAt");
+    // The index comes first.
     const at = forceSmallInt(index, "the second argument passed to builtins.elemAt");
-    return element(items, at);
+    return element(forceList(list, "the first argument passed to builtins.elemAt"), at);
   }),
   define("filter", "!!", "The elements for which a function yields true.", (_rt, p, list) => filter(p, list)),
   define(

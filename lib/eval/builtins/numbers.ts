@@ -51,12 +51,12 @@ function bits(name: string, doc: string, operation: (a: bigint, b: bigint) => bi
   );
 }
 
-/** Division looks at the divisor first, as a float, and only then at the other operand. */
+/** Division computes both operands in order, then looks at the divisor first, as a float. */
 function divide(_rt: Runtime, a: Value, b: Value): NixInt | NixFloat {
+  const dividend = force(a);
   const divisor = forceNumber(b, "the second operand of the division");
   const value = divisor instanceof NixFloat ? divisor.value : Number(divisor);
   if (value === 0) throw new EvalError("ERR_EVAL_DIVISION_BY_ZERO", "division by zero");
-  const dividend = force(a);
   if (divisor instanceof NixFloat || dividend instanceof NixFloat) {
     return new NixFloat(forceFloat(dividend, "the first operand of the division") / value);
   }

@@ -13,7 +13,7 @@ import { demandAttr, forceAttrs, forceList, forcePlainString } from "../vm/deman
 import { baseName, directoryName } from "../text/path.ts";
 import type { Runtime, SearchPathEntry } from "../vm/runtime.ts";
 import { type Builtin, type BuiltinConstant, define } from "./define.ts";
-import { hashHex } from "./hash.ts";
+import { forceAlgo, hashHex } from "./hash.ts";
 
 const PREFIX = symbol("prefix");
 const PATH = symbol("path");
@@ -101,16 +101,17 @@ export const PATH_BUILTINS: readonly Builtin[] = [
     return makeString(directoryName(text), context.context);
   }),
   define("findFile", "!!", "Finds a name along a search path.", (rt, entries, name) => {
+    const searchPath = searchPathOf(rt, entries);
     const text = forcePlainString(name, "the second argument passed to builtins.findFile");
-    return new NixPath(rt.findFile(searchPathOf(rt, entries), text));
+    return new NixPath(rt.findFile(searchPath, text));
   }),
   define("getEnv", "!", "An environment variable, empty when it is not set.", (rt, name) => {
     const text = forcePlainString(name, "the first argument passed to builtins.getEnv");
     return rt.settings.pure || rt.settings.restricted ? "" : (rt.io.variable(text) ?? "");
   }),
   define("hashFile", "!!", "The hash of a file's contents, as base-16.", (rt, algo, value) => {
-    const name = forcePlainString(algo, "the first argument passed to builtins.hashFile");
-    return hashHex(name, rt.io.readFile(readablePath(rt, value)));
+    const known = forceAlgo(algo, "the first argument passed to builtins.hashFile");
+    return hashHex(known, rt.io.readFile(readablePath(rt, value)));
   }),
   define("import", "!", "The value of the expression in a file.", (rt, value) =>
     rt.importFile(readablePath(rt, value)),

@@ -7,6 +7,7 @@ import type { UnitStorage } from "../cache.ts";
 /** Keeps units in a directory, which is made when needed. Whatever fails is as if nothing were stored. */
 export function unitDirectory(directory: string): UnitStorage {
   const place = (key: string): string => join(directory, key.slice(0, 2), key.slice(2));
+  const made = new Set<string>();
   let writable = true;
   return {
     read: (key) => {
@@ -20,8 +21,10 @@ export function unitDirectory(directory: string): UnitStorage {
       if (!writable) return;
       const path = place(key);
       const draft = `${path}.${process.pid}`;
+      const folder = key.slice(0, 2);
       try {
-        mkdirSync(join(directory, key.slice(0, 2)), { recursive: true });
+        if (!made.has(folder)) mkdirSync(join(directory, folder), { recursive: true });
+        made.add(folder);
         writeFileSync(draft, bytes);
         renameSync(draft, path);
       } catch {

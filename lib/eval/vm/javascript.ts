@@ -185,15 +185,9 @@ function link(emitted: Emitted, unit: Unit): Linked {
 }
 
 /** Binds emitted code to a unit; the result evaluates the root, each time anew. */
-export function linkEmitted(emitted: Emitted, wrapper: unknown, file: string, unit: Unit): () => Whnf {
-  registerScript(file, unit, () => emitted.details().lines);
+export function linkEmitted(emitted: Emitted, wrapper: unknown, name: string, unit: Unit): () => Whnf {
+  unit.lines = () => emitted.details().lines;
+  registerScript(name, unit);
   const root = (wrapper as Wrapper)(RUNTIME, link(emitted, unit));
   return () => root(undefined);
-}
-
-let scripts = 0;
-
-/** A name for a script that no other script of the process has. */
-export function scriptName(unit: Unit): string {
-  return `nix:${++scripts}:${unit.source.name}`;
 }

@@ -13,7 +13,8 @@ import type { Whnf } from "../value/value.ts";
 import { compileClosures } from "./closures.ts";
 import { emitProgram } from "./emit.ts";
 import type { Emitted } from "./emitted.ts";
-import { linkEmitted, scriptName } from "./javascript.ts";
+import { linkEmitted } from "./javascript.ts";
+import { freshName, nameOfKey } from "./script-trace.ts";
 import type { Unit } from "./unit.ts";
 
 /** A compiled script. */
@@ -28,7 +29,7 @@ export interface HostScript {
 export interface CachingScriptHost {
   /** Identifies the engine, its version and its flags. */
   readonly engine: string;
-  compile(text: string, file: string, code: Uint8Array | undefined): HostScript;
+  compile(text: string, name: string, code: Uint8Array | undefined): HostScript;
 }
 
 /** Options of {@link tieredBackend}. */
@@ -62,27 +63,30 @@ export function tieredBackend(options: TierOptions): TieredBackend {
   let realm: string | undefined;
 
   const runStored = (unit: Unit, key: string, stored: StoredUnit): (() => Whnf) => {
-    const file = scriptName(unit);
-    const script = host.compile(stored.emitted.text, file, stored.code.length > 0 ? stored.code : undefined);
-    if (!stored.warm) pending.push({ key, emitted: () => stored.emitted, script });
-    return linkEmitted(stored.emitted, script.run(), file, unit);
+    const shared = nameOfKey(key, unit);
+    const name = shared ?? freshName();
+    const usable = shared !== undefined && stored.code.length > 0;
+    const script = host.compile(stored.emitted.text, name, usable ? stored.code : undefined);
+    if (!stored.warm && shared !== undefined) pending.push({ key, emitted: () => stored.emitted, script });
+    return linkEmitted(stored.emitted, script.run(), name, unit);
   };
   const runEmitted = (unit: Unit, key: string | undefined, program: Program): (() => Whnf) => {
-    const file = scriptName(unit);
+    const shared = key === undefined ? undefined : nameOfKey(key, unit);
+    const name = shared ?? freshName();
     let emitted: Emitted;
     let script: HostScript;
     let wrapper: unknown;
     try {
       emitted = emitProgram(program.root, unit.rt.observer?.counts !== undefined);
-      script = host.compile(emitted.text, file, undefined);
+      script = host.compile(emitted.text, name, undefined);
       wrapper = script.run();
     } catch (error) {
       if (error instanceof RangeError || error instanceof SyntaxError)
         return compileClosures(program.root, unit, false);
       throw error;
     }
-    if (key !== undefined) pending.push({ key, emitted: () => emitted, script });
-    return linkEmitted(emitted, wrapper, file, unit);
+    if (key !== undefined && shared !== undefined) pending.push({ key, emitted: () => emitted, script });
+    return linkEmitted(emitted, wrapper, name, unit);
   };
   return {
     load: (unit, program, purpose) => {

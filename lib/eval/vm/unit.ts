@@ -19,6 +19,8 @@ export class Unit implements PositionSource {
   readonly globals: ReadonlyMap<string, Value>;
   /** The set given to scopedImport; empty otherwise. */
   readonly ambient: Attrs;
+  /** What was emitted for it: by line (from 0), the offset in the source of what stands there, or -1. */
+  lines: (() => readonly number[]) | null = null;
 
   constructor(rt: Runtime, source: Source, globals: ReadonlyMap<string, Value>, ambient: Attrs = EMPTY_ATTRS) {
     this.rt = rt;
