@@ -12,7 +12,7 @@ import { sha256HexOfLatin1 } from "../formats/digest.ts";
 import type { Emitted, EmittedDetails, EmittedTables } from "./vm/emitted.ts";
 
 /** Raised whenever emitted text or tables change their meaning. */
-const FORMAT = 6;
+const FORMAT = 7;
 const MAGIC = "tvixunit";
 /** So many digits of a realm tell it from others: entries are trusted anyway. */
 const REALM_DIGITS = 24;

@@ -30,6 +30,9 @@ describe("tvix eval", () => {
     expect(evaluate("--xml", "--strict", "--no-location", "-E", "[ 1 ]").stdout).toContain('<int value="1" />');
     expect(evaluate("--xml", "--strict", "-E", "{ a = 1; }").stdout).toContain('<attr column="3" line="1" name="a">');
     expect(evaluate("--parse", "-E", "1+ 2").stdout).toBe("(1 + 2)\n");
+    const unknown = evaluate("--parse", "-E", "x: y");
+    expect(unknown).toMatchObject({ status: 1, stdout: "" });
+    expect(unknown.stderr).toContain("undefined variable 'y'");
     expect(evaluate("--dump-ir", "-E", "x: x + 1").stdout).toContain("lambda");
   });
 

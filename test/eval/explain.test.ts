@@ -107,3 +107,56 @@ test("of very many frames the innermost and the outermost are kept", () => {
     expect(text).toContain("while calling 'f' with n = 500 ");
   }
 });
+
+test.each([
+  ["1 == 2", "1 == 2", "an integer: 1 is not equal to an integer: 2"],
+  ["(1 == 2)", "(1 == 2)", "an integer: 1 is not equal to an integer: 2"],
+  ["  [ 1 ]\n    == [ 1 2 ] ", "[ 1 ] == [ 1 2 ]", "one list has 1 elements, the other 2"],
+  ["{ a = 1; } == { }", "{ a = 1; } == { }", "the attribute a is only in the left set"],
+  ["{ } == { a = 1; }", "{ } == { a = 1; }", "the attribute a is only in the right set"],
+  [
+    '{ a.b = [ 1 { "c d" = "x"; } ]; } == { a.b = [ 1 { "c d" = null; } ]; }',
+    undefined,
+    'at a.b[1]."c d": a string: "x" is not equal to null',
+  ],
+  ["(x: x) == (x: x)", "(x: x) == (x: x)", "a function: «lambda"],
+  ["true && (1 != 1)", "true && (1 != 1)", undefined],
+])("a failed assertion shows its condition and what differs: %s", (condition, shown, difference) => {
+  const work = (evaluator: Evaluator): void => {
+    evaluator.evaluate(Source.string(`assert ${condition}; 1`));
+  };
+  const evaluator = new Evaluator({ backend: nodeBackend() });
+  let error: unknown;
+  try {
+    work(evaluator);
+  } catch (failure) {
+    error = evaluator.explain(failure, work);
+  }
+  const diagnostic = diagnose(error);
+  expect(diagnostic?.message).toBe(`assertion '${shown ?? condition}' failed`);
+  const notes = diagnostic?.notes.join("\n") ?? "";
+  if (difference === undefined) expect(notes).toBe("");
+  else expect(notes).toContain(difference);
+});
+
+test.each([
+  ["1 < null", "cannot compare an integer with null; values are 1 and null"],
+  [
+    "{ a = 1; } < { }",
+    "cannot compare a set with a set; values of that type are incomparable (values are { a = 1; } and { })",
+  ],
+  ['"${let f = x: x; in f}"', "cannot coerce a function to a string: «lambda f @ «string»:1:12»"],
+  [
+    '"${builtins.add 1}"',
+    "cannot coerce the partially applied built-in function 'add' to a string: «partially applied primop add»",
+  ],
+])("the values are in the message: %s", (expression, message) => {
+  const evaluator = new Evaluator({ backend: nodeBackend() });
+  let error: unknown;
+  try {
+    evaluator.evaluate(expression);
+  } catch (failure) {
+    error = failure;
+  }
+  expect(diagnose(error)?.message).toBe(message);
+});

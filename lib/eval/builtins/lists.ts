@@ -31,7 +31,10 @@ const KEY = symbol("key");
 function element(list: List, index: number): Whnf {
   const value = list[index];
   if (value === undefined) {
-    throw new EvalError("ERR_EVAL_INDEX", `list index ${index} is out of bounds`);
+    throw new EvalError(
+      "ERR_EVAL_INDEX",
+      `'builtins.elemAt' called with index ${index} on a list of size ${list.length}`,
+    );
   }
   return force(value);
 }

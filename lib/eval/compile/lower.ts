@@ -141,7 +141,7 @@ class Lowering {
           op: "assert",
           condition: this.strict(expr.condition, fn, scope),
           body: this.strict(expr.body, fn, scope),
-          text: this.options.text.slice(expr.condition.start, expr.condition.end),
+          text: conditionText(this.options.text, expr.start, expr.condition.end),
           at: expr.condition.start,
         };
       case Kind.With: {
@@ -532,6 +532,16 @@ function openLambda(expr: LambdaExpr, name: string, outer: OpenFn): OpenFn {
     body: NO_BODY,
   };
   return { fn, outer, depth: outer.depth + 1 };
+}
+
+/** What stands between `assert`, which is at `start`, and its semicolon; in one line, as it is for a message. */
+function conditionText(text: string, start: number, end: number): string {
+  // What brackets the condition is in belongs to it, and is not part of the expression.
+  const semicolon = text.indexOf(";", end);
+  return text
+    .slice(start + "assert".length, semicolon)
+    .trim()
+    .replace(/\s+/g, " ");
 }
 
 /** Whether calling the lambda with a value at hand cannot fail and makes no more than a few objects. */

@@ -19,6 +19,7 @@ import type { Value, Whnf } from "../value/value.ts";
 import { call1, call2, callMany } from "./call.ts";
 import { type Addend, addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
 import { equalValues } from "./equal.ts";
+import { difference } from "./difference.ts";
 import * as operate from "./operate.ts";
 import { calling, evaluating, located, running } from "./trace.ts";
 import { innerInfo, lambdaInfo, type Unit } from "./unit.ts";
@@ -270,10 +271,11 @@ class ClosureCompiler {
       case "assert": {
         const condition = this.condition(node.condition, level);
         const body = this.strict(node.body, level);
+        const notes = this.explaining ? this.whyUnequal(node.condition, level) : undefined;
         return (frame) => {
           if (!condition(frame)) {
             try {
-              operate.assertionFailed(node.text);
+              operate.assertionFailed(node.text, notes?.(frame));
             } catch (error) {
               throw located(error, unit, node.at);
             }
@@ -340,6 +342,17 @@ class ClosureCompiler {
     return (frame) => {
       const v = value(frame);
       return v instanceof Thunk ? v.force() : v;
+    };
+  }
+
+  /** What a failed assertion has to say of two sides that should be equal. */
+  private whyUnequal(condition: Node, level: Level): ((frame: Frame) => readonly string[]) | undefined {
+    if (condition.op !== "equal") return undefined;
+    const left = this.strict(condition.left, level);
+    const right = this.strict(condition.right, level);
+    return (frame) => {
+      const found = difference(left(frame), right(frame));
+      return found === undefined ? [] : [found];
     };
   }
 

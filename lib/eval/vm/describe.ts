@@ -3,6 +3,7 @@
 import type { Value } from "../value/value.ts";
 import { describeType, isList, NixPath } from "../value/value.ts";
 import { Attrs } from "../value/attrs.ts";
+import { Lambda, PrimOp, PrimOpApp } from "../value/function.ts";
 import { NixFloat } from "../value/number.ts";
 import { ContextString } from "../value/string.ts";
 import { symbolName } from "../value/symbol.ts";
@@ -39,9 +40,17 @@ export function showShort(value: Value, depth: number): string {
   if (v instanceof NixFloat) return formatFloat(v.value);
   if (isList(v)) return showList(v, depth);
   if (v instanceof Attrs) return showAttrs(v, depth);
-  if (typeof v === "object")
-    return describeType(v) === "a function" ? "\xc2\xablambda\xc2\xbb" : "\xc2\xabprimop\xc2\xbb";
+  if (v instanceof Lambda) return showLambda(v);
+  if (v instanceof PrimOp) return `\xc2\xabprimop ${v.builtin.name}\xc2\xbb`;
+  if (v instanceof PrimOpApp) return `\xc2\xabpartially applied primop ${v.op.builtin.name}\xc2\xbb`;
   return String(v);
+}
+
+/** A function by its name and where it is written, which code that came from no file has not. */
+function showLambda({ info }: Lambda): string {
+  const at = info.position(info.offset);
+  const where = at === null ? "" : ` @ ${at.file}:${at.line}:${at.column}`;
+  return `\xc2\xablambda${info.name === "" ? "" : ` ${info.name}`}${where}\xc2\xbb`;
 }
 
 function showString(text: string): string {

@@ -6,6 +6,7 @@ import { compareInts, NixFloat } from "../value/number.ts";
 import { ContextString } from "../value/string.ts";
 import { symbol } from "../value/symbol.ts";
 import { force } from "../value/thunk.ts";
+import { showShort } from "./describe.ts";
 import { describeType, isInt, isList, NixPath, type Value, type Whnf } from "../value/value.ts";
 
 const TYPE = symbol("type");
@@ -121,7 +122,7 @@ function compareLists(a: readonly Value[], b: readonly Value[]): number {
 function cannotCompare(a: Whnf, b: Whnf): EvalError {
   const x = describeType(a);
   const y = describeType(b);
-  const text =
-    x === y ? `cannot compare ${x} with ${y}; values of that type are incomparable` : `cannot compare ${x} with ${y}`;
-  return new EvalError("ERR_EVAL_COMPARE", text);
+  const values = `${showShort(a, 2)} and ${showShort(b, 2)}`;
+  const why = x === y ? `values of that type are incomparable (values are ${values})` : `values are ${values}`;
+  return new EvalError("ERR_EVAL_COMPARE", `cannot compare ${x} with ${y}; ${why}`);
 }

@@ -137,9 +137,9 @@ export function div(left: Whnf, right: Whnf): Whnf {
   return arithmetic(left, right, divideInts, (a, b) => a / b);
 }
 
-/** A failed `assert`. */
-export function assertionFailed(text: string): never {
-  throw new EvalError("ERR_EVAL_ASSERTION", `assertion '${text}' failed`);
+/** A failed `assert`; `notes` say more of why. */
+export function assertionFailed(text: string, notes: readonly string[] = []): never {
+  throw new EvalError("ERR_EVAL_ASSERTION", `assertion '${text}' failed`, { notes });
 }
 
 /** A dynamic attribute's name, null for none; it must be one before the next name is computed. */

@@ -4,7 +4,7 @@ import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../../base/text.ts"
 import { autoCall } from "../../../eval/attr-path.ts";
 import { valueToJson } from "../../../eval/builtins/json.ts";
 import { valueToXml } from "../../../eval/builtins/xml.ts";
-import type { Evaluator } from "../../../eval/evaluator.ts";
+import { Evaluator } from "../../../eval/evaluator.ts";
 import { fileSystemIO } from "../../../eval/io/files.ts";
 import { isDeepThread, runDeep } from "../../../eval/node.ts";
 import { Source } from "../../../eval/source.ts";
@@ -96,8 +96,12 @@ async function printValues(find: Finder, world: OpenWorld, flags: EvalFlags): Pr
 
 async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
   const source = sourceOf(subject);
-  const { expr, warnings } = parse(source, { pipeOperators: flags.pipeOperators === true });
+  const options = { pipeOperators: flags.pipeOperators === true };
+  const { expr, warnings } = parse(source, options);
   if (flags.warn !== "none") for (const warning of warnings) note(diagnosticText(warning, false));
+  // Undefined variables are errors of the text, too.
+  const evaluator = new Evaluator(options);
+  evaluator.guard(() => evaluator.compile(source));
   const { printExpr } = await import("../../../eval/syntax/printer.ts");
   const home = bytesToLatin1(encodeUtf8(homedir()));
   await print(latin1ToBytes(`${printExpr(expr, { directory: source.directory, home })}\n`));
