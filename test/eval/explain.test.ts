@@ -134,7 +134,7 @@ test.each([
   }
   const diagnostic = diagnose(error);
   expect(diagnostic?.message).toBe(`assertion '${shown ?? condition}' failed`);
-  const notes = diagnostic?.notes.join("\n") ?? "";
+  const notes = diagnostic?.notes?.join("\n") ?? "";
   if (difference === undefined) expect(notes).toBe("");
   else expect(notes).toContain(difference);
 });
