@@ -8,6 +8,8 @@
 import { once } from "node:events";
 import { writeSync } from "node:fs";
 import { TvixError } from "../base/error.ts";
+import { encodeUtf8 } from "../base/text.ts";
+import { fitBytesForTerminal } from "./render/terminal.ts";
 
 /**
  * Descriptors for code that reads and writes by itself. Node's stream objects make pipes non-blocking as soon as they
@@ -61,9 +63,10 @@ export async function print(data: string | Uint8Array): Promise<void> {
   if (!process.stdout.write(rest)) await once(process.stdout, "drain");
 }
 
-/** Writes what is to be known on the way to standard error. */
+/** Writes what is to be known on the way to standard error; control characters in it are left out. */
 export function note(data: string | Uint8Array): void {
-  const rest = writeNow(STDERR, news(data, "stderr"));
+  const bytes = typeof data === "string" ? encodeUtf8(data) : data;
+  const rest = writeNow(STDERR, news(fitBytesForTerminal(bytes), "stderr"));
   if (rest.length === 0) return;
   streamed.add(STDERR);
   process.stderr.write(rest);

@@ -1,6 +1,7 @@
 // Shows an error to a person: what happened, its code, and what to do.
 import { styleText } from "node:util";
 import { TvixError } from "../../base/error.ts";
+import { fitForTerminal } from "./terminal.ts";
 
 /** Exit codes of the commands: stable, scripts depend on them. */
 export const EXIT: {
@@ -30,6 +31,6 @@ export function reportError(error: unknown, json: boolean): void {
     const { code, message, notes } = error;
     process.stderr.write(`${JSON.stringify({ error: { code, message, notes } })}\n`);
   } else {
-    process.stderr.write(`${renderError(error)}\n`);
+    process.stderr.write(`${fitForTerminal(renderError(error))}\n`);
   }
 }

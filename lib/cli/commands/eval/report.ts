@@ -1,5 +1,6 @@
 // Shows the evaluator's errors and warnings to people: snippets of the source with the places marked.
 import { ANSI_STYLE, type Diagnostic, PLAIN_STYLE, renderDiagnostic } from "../../../eval/diagnostic.ts";
+import { fitForTerminal } from "../../render/terminal.ts";
 import { diagnose } from "../../../eval/report.ts";
 
 /** Frames shown of how an error was reached, unless all are asked for. */
@@ -15,6 +16,6 @@ export function diagnosticText(diagnostic: Diagnostic, trace: boolean): string {
 export function showEvalError(error: unknown, trace: boolean): boolean {
   const diagnostic = diagnose(error);
   if (diagnostic === undefined) return false;
-  process.stderr.write(diagnosticText(diagnostic, trace));
+  process.stderr.write(fitForTerminal(diagnosticText(diagnostic, trace)));
   return true;
 }
