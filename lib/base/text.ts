@@ -51,7 +51,7 @@ export function fromByteString(bytes: string): string | undefined {
 /** Bytes as text for a message: UTF-8 where valid, control characters and other bytes as `\xNN`. */
 export function displayBytes(bytes: Uint8Array): string {
   const text = decodeUtf8(bytes);
-  if (text !== undefined) return text.replace(/[\u0000-\u001f\u007f]/g, escapeChar);
+  if (text !== undefined) return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, escapeChar);
   return bytesToLatin1(bytes).replace(/[^\u0020-\u007e]/g, escapeChar);
 }
 

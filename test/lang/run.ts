@@ -29,9 +29,16 @@ import {
 const io: EvalIO = { ...fileSystemIO(), variable: (name) => LANG_VARIABLES.get(name) };
 
 /** An evaluator as the cases want it. */
-export function langEvaluator(backend?: Backend): Evaluator {
+export function langEvaluator(backend?: Backend, onMessage?: (text: string) => void): Evaluator {
   const settings = { searchPath: [{ prefix: "lang", path: FILES }], system: "x86_64-linux" };
-  return openSession({ io, settings, pipeOperators: true, ...(backend === undefined ? {} : { backend }) }).evaluator;
+  const session = openSession({
+    io,
+    settings,
+    pipeOperators: true,
+    ...(backend === undefined ? {} : { backend }),
+    ...(onMessage === undefined ? {} : { onMessage: (_kind, text) => onMessage(text) }),
+  });
+  return session.evaluator;
 }
 
 /** The answer of our own evaluator. */

@@ -6,10 +6,12 @@ import { isDeepStrictEqual } from "node:util";
 import { caseKey, goldenFile, readCases, readGolden, topics, writeGolden } from "../lang/cases.ts";
 import { fuzz } from "./fuzz.ts";
 import { askOracle, oracleVersion } from "./nix.ts";
+import { order } from "./order.ts";
 
 const USAGE = `usage: script/oracle record [TOPIC...]   ask the oracle and write test/lang/golden/
        script/oracle check [TOPIC...]    ask the oracle and compare with test/lang/golden/
        script/oracle fuzz N [SEED]       compare N random programs
+       script/oracle order N [SEED]      compare the order in which N calls compute their arguments
 TVIX_NIX is put before nix-instantiate to reach the oracle (Nix 2.34).`;
 
 /** The Nix whose language is the target; another one's answers are not recorded. */
@@ -57,6 +59,7 @@ if (version === undefined) {
     process.exitCode = 1;
   } else if (command === "record") record(args.length > 0 ? args : topics());
   else if (command === "fuzz") fuzz(Number(args[0] ?? 1000), Number(args[1] ?? Date.now() % 1_000_000));
+  else if (command === "order") order(Number(args[0] ?? 1000), Number(args[1] ?? Date.now() % 1_000_000));
   else if (command === "check") check(args.length > 0 ? args : topics());
   else {
     console.error(USAGE);

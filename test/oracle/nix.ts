@@ -34,6 +34,22 @@ export function oracleVersion(): string | undefined {
 
 /** Runs each case in a process of its own. */
 export function askOracle(cases: readonly Case[]): Answer[] {
+  return ask(cases, readAnswer);
+}
+
+/** The same, with what each case says by `builtins.trace`. */
+export function askOracleTraced(cases: readonly Case[]): { answer: Answer; traces: string[] }[] {
+  return ask(cases, (base) => ({
+    answer: readAnswer(base),
+    traces: readTraces(readFileSync(`${base}.err`, "latin1")),
+  }));
+}
+
+function readTraces(text: string): string[] {
+  return Array.from(text.matchAll(/^trace: (.*)$/gm), ([, message]) => message as string);
+}
+
+function ask<T>(cases: readonly Case[], read: (base: string) => T): T[] {
   const dir = mkdtempSync(join(tmpdir(), "tvix-oracle-"));
   try {
     const script = [...LANG_VARIABLES].map(([name, value]) => `export ${name}=${value}`);
@@ -50,7 +66,7 @@ export function askOracle(cases: readonly Case[]): Answer[] {
     writeFileSync(join(dir, "ask.sh"), `${script.join("\n")}\n`);
     const [command, args] = commandLine("bash", join(dir, "ask.sh"));
     execFileSync(command, args, { cwd: FILES, stdio: ["ignore", "inherit", "inherit"] });
-    return cases.map((_, i) => readAnswer(join(dir, String(i))));
+    return cases.map((_, i) => read(join(dir, String(i))));
   } finally {
     rmSync(dir, { recursive: true });
   }
