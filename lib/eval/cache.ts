@@ -34,8 +34,9 @@ export interface StoredUnit {
 }
 
 /** What all keys of an evaluator begin with. */
-export function cacheRealm(globals: Iterable<string>, engine: string): string {
-  return sha256HexOfLatin1(`${FORMAT}\0${engine}\0${[...globals].sort().join("\0")}`);
+export function cacheRealm(globals: Iterable<string>, features: Iterable<string>, engine: string): string {
+  const lists = [features, globals].map((names) => [...names].sort().join("\0"));
+  return sha256HexOfLatin1(`${FORMAT}\0${engine}\0${lists.join("\0\0")}`);
 }
 
 /** The key of a source text. */

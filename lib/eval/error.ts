@@ -38,6 +38,7 @@ export const EVAL_ERRORS = {
   ERR_EVAL_BUILD: { catchable: false, meaning: "a value needs something built and nothing can build it" },
   ERR_EVAL_FETCH: { catchable: false, meaning: "something cannot be fetched" },
   ERR_EVAL_FLAKE: { catchable: false, meaning: "a flake or its lock file is invalid" },
+  ERR_EVAL_FEATURE: { catchable: false, meaning: "an experimental feature is not enabled" },
   ERR_EVAL_INTERRUPTED: { catchable: false, meaning: "the evaluation was stopped from outside" },
 } as const;
 

@@ -68,12 +68,13 @@ export interface EvaluatorOptions {
   readonly observer?: Observer;
   /** Shows a trace or warning (text of one char per byte); by default nothing is shown. */
   readonly onMessage?: (kind: "trace" | "warning", text: string) => void;
-  readonly pipeOperators?: boolean;
   /** Receives what deserves a look in each source that is compiled, such as a `with` that binds nothing. */
   readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
 }
 
 const PRELUDE: Readonly<Record<string, string>> = { derivation: DERIVATION_SOURCE };
+
+const NO_FEATURES: EvalSettings["features"] = new Set();
 
 const CORE_DIRECTORY = "/__corepkgs__";
 const SYMLINK_LIMIT = 100;
@@ -134,6 +135,7 @@ export class Evaluator implements Runtime {
       searchPath: [],
       traceVerbose: false,
       abortOnWarn: false,
+      features: NO_FEATURES,
       ...options.settings,
     };
     const { builtins, globals } = this.bindBuiltins();
@@ -222,7 +224,7 @@ export class Evaluator implements Runtime {
 
   /** Parses and compiles a source to its intermediate form. */
   compile(source: Source, options: { exact?: boolean; ambient?: Attrs } = {}): Program {
-    const parsed = parse(source, { pipeOperators: this.options.pipeOperators ?? false });
+    const parsed = this.parse(source);
     if (this.options.onDiagnostic !== undefined && source.origin !== SourceOrigin.BuiltIn) {
       for (const warning of this.lint(parsed, source)) this.options.onDiagnostic(warning);
     }
@@ -242,7 +244,12 @@ export class Evaluator implements Runtime {
 
   /** What deserves a look in a source; the program is not run. */
   warnings(source: Source): readonly Diagnostic[] {
-    return this.lint(parse(source, { pipeOperators: this.options.pipeOperators ?? false }), source);
+    return this.lint(this.parse(source), source);
+  }
+
+  /** The tree of a source, in the language of the settings. */
+  parse(source: Source): Parsed {
+    return parse(source, { pipeOperators: this.settings.features.has("pipe-operators") });
   }
 
   private lint({ expr, warnings }: Parsed, source: Source): readonly Diagnostic[] {

@@ -12,7 +12,7 @@ const DRV_PATH = symbol("drvPath");
 const OUTPUT_NAME = symbol("outputName");
 const RECURSE = symbol("recurseForDerivations");
 
-/** Names that are looked into; others cannot be written in an attribute path. */
+/** Names that nix-instantiate looks into: others cannot be written in its attribute paths. */
 const NAME = /^[A-Za-z_][A-Za-z0-9\-_+]*$/;
 
 /** A derivation in a value. */
@@ -41,6 +41,8 @@ export interface WalkOptions {
   readonly args: ReadonlyMap<string, Value>;
   /** Enter every set, whatever it says. Default false. */
   readonly everySet?: boolean;
+  /** Look at members of any name, not only at those that nix-instantiate finds. Default false. */
+  readonly everyName?: boolean;
 }
 
 /** Looks at one place, without going deeper. */
@@ -56,7 +58,9 @@ export function lookInto({ value, entered }: Member, options: WalkOptions): Plac
   }
   const v = autoCall(value, options.args);
   if (v instanceof Attrs) {
-    return isDerivation(v) ? { kind: "derivation", value: v } : { kind: "members", members: membersOf(v) };
+    return isDerivation(v)
+      ? { kind: "derivation", value: v }
+      : { kind: "members", members: membersOf(v, options.everyName === true) };
   }
   if (isList(v)) {
     const members = v.map((item, i): [string, Member] => [String(i), { value: item, entered: true }]);
@@ -65,12 +69,12 @@ export function lookInto({ value, entered }: Member, options: WalkOptions): Plac
   throw new EvalError("ERR_EVAL_TYPE", "expression does not evaluate to a derivation (or a set or list of those)");
 }
 
-function membersOf(set: Attrs): Map<string, Member> {
+function membersOf(set: Attrs, everyName: boolean): Map<string, Member> {
   const { shape, values } = set.flatten();
   const members = new Map<string, Member>();
   for (const [i, key] of shape.keys.entries()) {
     const name = symbolName(key);
-    if (NAME.test(name)) members.set(name, { value: values[i] as Value, entered: false });
+    if (everyName || NAME.test(name)) members.set(name, { value: values[i] as Value, entered: false });
   }
   return members;
 }

@@ -1,4 +1,5 @@
 // A value as a tree of jobs: derivations by attribute path, each looked at when it is asked for.
+import type { Derivation } from "../derivation/model.ts";
 import { valueToJson } from "../eval/builtins/json.ts";
 import { byteStringToText } from "../eval/source.ts";
 import { Attrs } from "../eval/value/attrs.ts";
@@ -21,8 +22,10 @@ export interface Job {
   readonly name: string;
   readonly system: string;
   readonly drvPath: string;
-  /** The path of each output. */
-  readonly outputs: Readonly<Record<string, string>>;
+  /** The path of each output; `null` where only building will tell it. */
+  readonly outputs: Readonly<Record<string, string | null>>;
+  /** What a machine must have to build it. */
+  readonly requiredSystemFeatures?: readonly string[];
   /** Derivations that must be built first, with the outputs that are used. */
   readonly inputDrvs?: Readonly<Record<string, readonly string[]>>;
   readonly meta?: unknown;
@@ -87,14 +90,22 @@ export class JobTree {
   #job(value: Attrs): Job {
     const drvPath = drvPathOf(value);
     const { meta, inputDrvs } = this.#options;
+    const { evaluator } = this.#session;
     return {
       name: textAt(value, NAME) ?? "",
       system: textAt(value, SYSTEM) ?? "unknown",
       drvPath: byteStringToText(drvPath),
-      outputs: outputsOf(value),
+      outputs: outputsOf(value, evaluator.settings.storeDir),
+      ...this.#requirements(drvPath),
       ...(inputDrvs ? { inputDrvs: this.#inputDrvs(drvPath) } : {}),
       ...(meta ? { meta: this.#meta(value) } : {}),
     };
+  }
+
+  #requirements(drvPath: string): { requiredSystemFeatures?: readonly string[] } {
+    const derivation = this.#session.known.derivation(drvPath);
+    const features = derivation === undefined ? [] : requiredSystemFeatures(derivation);
+    return features.length === 0 ? {} : { requiredSystemFeatures: features };
   }
 
   #inputDrvs(drvPath: string): Record<string, readonly string[]> {
@@ -121,6 +132,13 @@ export class JobTree {
   }
 }
 
+function requiredSystemFeatures({ env }: Derivation): readonly string[] {
+  const json = env.get("__json");
+  if (json === undefined) return byteStringToText(env.get("requiredSystemFeatures") ?? "").match(/\S+/g) ?? [];
+  const { requiredSystemFeatures: features } = JSON.parse(byteStringToText(json)) as Record<string, unknown>;
+  return Array.isArray(features) ? features.filter((feature) => typeof feature === "string") : [];
+}
+
 function textAt(set: Attrs, key: number): string | undefined {
   const value = set.get(key);
   return value === undefined
@@ -129,19 +147,20 @@ function textAt(set: Attrs, key: number): string | undefined {
 }
 
 /** The paths of the outputs that a derivation names; those that it does not tell are left out. */
-function outputsOf(value: Attrs): Record<string, string> {
+function outputsOf(value: Attrs, storeDir: string): Record<string, string | null> {
   const named = value.get(OUTPUTS);
-  const outputs: Record<string, string> = {};
+  const outputs: Record<string, string | null> = {};
+  const known = (path: string): string | null => (path.startsWith(`${storeDir}/`) ? path : null);
   if (named === undefined) {
     const path = textAt(value, OUT_PATH);
-    return path === undefined ? outputs : { out: path };
+    return path === undefined ? outputs : { out: known(path) };
   }
   for (const item of forceList(named, "the 'outputs' attribute of a derivation")) {
     const name = forceText(item, "the name of an output of a derivation");
     const output = value.get(symbol(name));
     if (output === undefined) continue;
     const path = textAt(forceAttrs(output, `the output '${name}' of a derivation`), OUT_PATH);
-    if (path !== undefined) outputs[byteStringToText(name)] = path;
+    if (path !== undefined) outputs[byteStringToText(name)] = known(path);
   }
   return outputs;
 }

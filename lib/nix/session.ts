@@ -2,12 +2,14 @@
 
 import { EvalError } from "../eval/error.ts";
 import { Evaluator, type EvaluatorOptions } from "../eval/evaluator.ts";
+import type { ExperimentalFeature } from "../eval/features.ts";
 import type { EvalIO } from "../eval/io.ts";
 import type { Attrs } from "../eval/value/attrs.ts";
 import type { Runtime } from "../eval/vm/runtime.ts";
 import { storeBuiltins } from "./builtins/paths.ts";
 import { derivationBuiltins } from "./builtins/derivation.ts";
 import { importBuiltin } from "./builtins/import.ts";
+import { outputOfBuiltin } from "./builtins/output-of.ts";
 import { fetchBuiltins } from "./builtins/fetch.ts";
 import { evaluateFlake, flakeBuiltin, flakeRefBuiltins } from "./builtins/flake.ts";
 import { FETCHURL_SOURCE } from "./core-files.ts";
@@ -48,6 +50,7 @@ export interface Session {
 export function openSession(options: SessionOptions): Session {
   const { io, reader, writable, build, fetcher, builtins, ...rest } = options;
   const storeDir = options.settings?.storeDir ?? "/nix/store";
+  const features: ReadonlySet<ExperimentalFeature> = options.settings?.features ?? new Set();
   const resolveEntry = (entry: string): string | undefined => inputs && resolveSearchPathEntry(entry, inputs);
   const world = new World({ host: io, storeDir, reader, writable, build, resolveEntry });
   // Warnings go to the evaluator, which does not exist yet.
@@ -62,6 +65,7 @@ export function openSession(options: SessionOptions): Session {
       ...derivationBuiltins(world.known),
       ...storeBuiltins(world),
       importBuiltin(world),
+      ...(features.has("dynamic-derivations") ? [outputOfBuiltin(world.known, storeDir)] : []),
       ...flakeRefBuiltins(),
       ...(inputs === undefined ? [] : [...fetchBuiltins(inputs), flakeBuiltin(inputs)]),
       ...(builtins ?? []),

@@ -180,6 +180,10 @@ export class World implements StoreAccess {
   }
 
   #realiseOutput(drv: string, output: string): void {
+    if (!drv.startsWith("/")) {
+      const made = drv.replace("!", "' of '");
+      throw new EvalError("ERR_EVAL_BUILD", `cannot operate on output '${output}' of the unbuilt derivation '${made}'`);
+    }
     const derivation = this.known.derivation(drv);
     if (derivation === undefined) throw new EvalError("ERR_EVAL_STORE", `path '${drv}' is not valid`);
     const path = derivation.outputs.get(output)?.path;
@@ -194,7 +198,7 @@ export class World implements StoreAccess {
       {
         notes: [
           "the expression reads a file that a derivation makes (import from derivation)",
-          `when '${path}' is in the store, nothing needs to be built`,
+          ...(path === "" ? [] : [`when '${path}' is in the store, nothing needs to be built`]),
         ],
       },
     );

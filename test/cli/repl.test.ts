@@ -33,7 +33,6 @@ function memoryRepl(files: Record<string, string> = {}): Repl {
   return new Repl({
     evaluator,
     directory: "/",
-    pipeOperators: false,
     load: (path) => evaluator.evaluateFile(path),
     loadGiven: () => [],
   });

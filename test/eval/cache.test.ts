@@ -67,6 +67,20 @@ test("another source or another realm has another key", () => {
   expect(storage.entries.size).toBe(2);
 });
 
+test("a file that needs a feature is not taken from the cache where the feature is off", () => {
+  const storage = new MemoryStorage();
+  const io = memoryIO({ files: { "/pipe.nix": "1 |> (x: x + 1)" } });
+  const evaluatePipe = (features: readonly "pipe-operators"[]): unknown => {
+    const backend = tieredBackend({ host: nodeScriptHost(), storage });
+    const value = new Evaluator({ io, backend, settings: { features: new Set(features) } }).evaluateFile("/pipe.nix");
+    backend.flush();
+    return value;
+  };
+  expect(evaluatePipe(["pipe-operators"])).toBe(2);
+  expect(storage.entries.size).toBe(1);
+  expect(() => evaluatePipe([])).toThrow("experimental Nix feature 'pipe-operators' is disabled");
+});
+
 test("what is not an entry is ignored", () => {
   const storage = new MemoryStorage();
   const { text } = run(storage, FILE);

@@ -24,7 +24,7 @@ const WORDS =
 describe.each(BACKENDS)("%s", (_, backend, long) => {
   /** How a program ends. */
   const run = (text: string | Source): string => {
-    const evaluator = new Evaluator({ backend: backend(), pipeOperators: true });
+    const evaluator = new Evaluator({ backend: backend(), settings: { features: new Set(["pipe-operators"]) } });
     try {
       return evaluator.guard(() => {
         const value = evaluator.evaluate(text);

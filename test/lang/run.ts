@@ -30,11 +30,11 @@ const io: EvalIO = { ...fileSystemIO(), variable: (name) => LANG_VARIABLES.get(n
 
 /** An evaluator as the cases want it. */
 export function langEvaluator(backend?: Backend, onMessage?: (text: string) => void): Evaluator {
-  const settings = { searchPath: [{ prefix: "lang", path: FILES }], system: "x86_64-linux" };
+  const features = new Set(["pipe-operators"] as const);
+  const settings = { searchPath: [{ prefix: "lang", path: FILES }], system: "x86_64-linux", features };
   const session = openSession({
     io,
     settings,
-    pipeOperators: true,
     ...(backend === undefined ? {} : { backend }),
     ...(onMessage === undefined ? {} : { onMessage: (_kind, text) => onMessage(text) }),
   });

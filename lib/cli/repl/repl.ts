@@ -7,7 +7,6 @@ import { bytesToLatin1, encodeUtf8 } from "../../base/text.ts";
 import { DiagnosticError } from "../../eval/diagnostic.ts";
 import type { Evaluator } from "../../eval/evaluator.ts";
 import { Source } from "../../eval/source.ts";
-import { parse } from "../../eval/syntax/parser.ts";
 import { Attrs, attrsFromMap } from "../../eval/value/attrs.ts";
 import { PrimOp } from "../../eval/value/function.ts";
 import { ContextString } from "../../eval/value/string.ts";
@@ -26,7 +25,6 @@ export type Reply =
 /** What the REPL needs from the command. */
 export interface ReplWorld {
   readonly evaluator: Evaluator;
-  readonly pipeOperators: boolean;
   /** Where relative paths start: a byte string. */
   readonly directory: string;
   /** The value of a file, given the arguments of the command line. */
@@ -142,13 +140,13 @@ export class Repl {
   }
 
   private prepare(text: string): () => Whnf {
-    const { evaluator, directory, pipeOperators } = this.world;
+    const { evaluator, directory } = this.world;
     const source = Source.string(
       Uint8Array.from(text, (char) => char.charCodeAt(0)),
       directory,
     );
     try {
-      parse(source, { pipeOperators });
+      evaluator.parse(source);
     } catch (error) {
       throw isUnfinished(error) ? new Unfinished() : error;
     }

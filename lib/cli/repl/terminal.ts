@@ -48,7 +48,6 @@ function replWorld(args: readonly string[], flags: WorldFlags, { session, given 
   return {
     evaluator,
     directory,
-    pipeOperators: flags.pipeOperators === true,
     load: (path) => {
       const absolute = path.startsWith("~/")
         ? home + path.slice(1)

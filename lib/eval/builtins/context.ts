@@ -46,7 +46,11 @@ function getContext(value: Value): Whnf {
     const element = parseContextElement(text);
     if (element.kind === "path") entry(element.path).path = true;
     else if (element.kind === "deep") entry(element.drv).allOutputs = true;
-    else entry(element.drv).outputs.push(element.output);
+    else if (element.drv.startsWith("/")) entry(element.drv).outputs.push(element.output);
+    else {
+      const message = `cannot tell the context of an output of a derivation that is itself not built yet: ${text}`;
+      throw new EvalError("ERR_EVAL_BUILD", message);
+    }
   }
   return attrsFromPairs(
     [...found.keys()].map(symbol),

@@ -1,5 +1,6 @@
 // What running code needs from its evaluator: settings, the outside world, and the services that tie files together.
 
+import type { ExperimentalFeature } from "../features.ts";
 import type { EvalIO } from "../io.ts";
 import type { Observer } from "../observer.ts";
 import type { StringContext } from "../value/string.ts";
@@ -27,6 +28,8 @@ export interface EvalSettings {
   readonly traceVerbose: boolean;
   /** Whether `warn` fails. */
   readonly abortOnWarn: boolean;
+  /** Experimental features of Nix that the program may use. */
+  readonly features: ReadonlySet<ExperimentalFeature>;
 }
 
 /** The evaluator as builtins and compiled code see it. */

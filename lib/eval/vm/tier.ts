@@ -96,7 +96,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
         if (text.length <= limit) return runEmitted(unit, undefined, program());
         return compileClosures(program().root, unit, false);
       }
-      realm ??= cacheRealm(unit.globals.keys(), host.engine);
+      realm ??= cacheRealm(unit.globals.keys(), unit.rt.settings.features, host.engine);
       const key = unitKey(realm, text);
       const bytes = storage.read(key);
       const stored = bytes === undefined ? undefined : decodeUnit(bytes);

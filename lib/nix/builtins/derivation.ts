@@ -4,10 +4,10 @@
 // forced. In the plain form each becomes an environment variable, as text; with `__structuredAttrs` all go into one
 // JSON text. What the texts refer to (their contexts) becomes the inputs.
 
-import { AssertionError } from "../../base/error.ts";
 import { type Builtin, define } from "../../eval/builtins/define.ts";
 import { fromJson, valueToJson } from "../../eval/builtins/json.ts";
 import { EvalError } from "../../eval/error.ts";
+import { demandFeature } from "../../eval/features.ts";
 import { type Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
 import { ContextBuilder, ContextString, formatContextElement } from "../../eval/value/string.ts";
 import { symbol, symbolName } from "../../eval/value/symbol.ts";
@@ -17,11 +17,14 @@ import { coerceToString, STRONG_COPY } from "../../eval/vm/coerce.ts";
 import { forceAttrs, forceBool, forceList, forcePlainString, forceString, textOf } from "../../eval/vm/demand.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
 import { completeDerivation, type Derivation, type DerivationOutput } from "../../derivation/index.ts";
-import { formatOutputMethod } from "../../formats/content-address.ts";
-import { isHashAlgo, type NixHash, parseHash, zeroHash } from "../../formats/hash.ts";
+import { type ContentMethod, formatOutputMethod } from "../../formats/content-address.ts";
+import { type HashAlgo, isHashAlgo, type NixHash, parseHash, zeroHash } from "../../formats/hash.ts";
+import { placeholder } from "../../formats/store-path.ts";
 import { toHex } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
+import { outputPlaceholder } from "../derived-path.ts";
 import type { KnownPaths } from "../known-paths.ts";
+import { inputsOf } from "./derivation-inputs.ts";
 
 const NAME = symbol("name");
 const STRUCTURED = symbol("__structuredAttrs");
@@ -38,9 +41,11 @@ interface Draft {
   builder: string;
   system: string;
   outputs: string[];
+  contentAddressed: boolean;
+  impure: boolean;
   outputHash: string | undefined;
-  outputHashAlgo: string;
-  outputHashMode: string;
+  outputHashAlgo: HashAlgo | undefined;
+  method: ContentMethod | undefined;
 }
 
 /** Makes `derivationStrict` of a session. */
@@ -69,7 +74,6 @@ function derivationStrict(rt: Runtime, known: KnownPaths, attrs: Attrs): Whnf {
 }
 
 function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf {
-  checkName(name);
   const draft = readAttributes(rt, attrs, name);
   if (draft.json !== null) {
     const entries = [...draft.json].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -80,11 +84,9 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
   }
   if (draft.builder === "") throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", "required attribute 'builder' missing");
   if (draft.system === "") throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", "required attribute 'system' missing");
-  const outputs = new Map<string, DerivationOutput>();
-  if (draft.outputHash === undefined) {
-    for (const output of draft.outputs) outputs.set(output, { path: "", hashAlgo: "", hash: "" });
-  } else outputs.set("out", fixedOutput(draft));
-  const { inputDrvs, inputSrcs } = inputsOf(draft.context, known);
+  checkName(draft);
+  const outputs = declareOutputs(draft);
+  const { inputDrvs, inputSrcs } = inputsOf(draft.context.context, known);
   const derivation: Derivation = {
     name,
     outputs,
@@ -93,7 +95,7 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
     system: draft.system,
     builder: draft.builder,
     args: draft.args,
-    env: withBlanks(draft.env, outputs),
+    env: withOutputs(draft, outputs.keys()),
   };
   const { storeDir } = rt.settings;
   const complete = completeDerivation(derivation, known.lookup, { storeDir });
@@ -101,30 +103,36 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
   const keys = [DRV_PATH];
   const values: Value[] = [new ContextString(drvPath, new Set([formatContextElement({ kind: "deep", drv: drvPath })]))];
   for (const [output, { path }] of complete.derivation.outputs) {
-    if (path === "") throw new AssertionError(`output '${output}' of '${drvPath}' has no path`);
+    const text = path === "" ? outputPlaceholder(drvPath, output, storeDir) : path;
     keys.push(symbol(output));
-    values.push(new ContextString(path, new Set([formatContextElement({ kind: "output", output, drv: drvPath })])));
+    values.push(new ContextString(text, new Set([formatContextElement({ kind: "output", output, drv: drvPath })])));
   }
   return attrsFromPairs(keys, values);
 }
 
-/** The variables with an empty one for each output. Names stay in order, so that no text of them is sorted again. */
-function withBlanks(env: ReadonlyMap<string, string>, outputs: ReadonlyMap<string, unknown>): Map<string, string> {
-  const blanks = [...outputs.keys()].sort();
+/** The variables with one for each output. Names stay in order, so that no text of them is sorted again. */
+function withOutputs(
+  { env, contentAddressed, impure, outputHash }: Draft,
+  names: Iterable<string>,
+): Map<string, string> {
+  const floating = outputHash === undefined && (contentAddressed || impure);
+  const outputs = [...names].sort();
   const all = new Map<string, string>();
+  const add = (output: string): unknown => all.set(output, floating ? placeholder(output) : "");
   let next = 0;
   for (const [name, value] of env) {
-    while (next < blanks.length && (blanks[next] as string) < name) all.set(blanks[next++] as string, "");
+    while (next < outputs.length && (outputs[next] as string) < name) add(outputs[next++] as string);
     all.set(name, value);
   }
-  for (const name of blanks) all.set(name, "");
+  outputs.forEach(add);
   return all;
 }
 
-function checkName(name: string): void {
-  if (name.endsWith(".drv")) {
-    throw new EvalError("ERR_EVAL_DERIVATION", `derivation names are not allowed to end in '.drv': '${name}'`);
-  }
+/** What is named like a derivation must be one. */
+function checkName({ name, method, outputs }: Draft): void {
+  if (!name.endsWith(".drv") || (method === "text" && outputs.length === 1 && outputs[0] === "out")) return;
+  const message = "derivation names are allowed to end in '.drv' only if they produce a single derivation file";
+  throw new EvalError("ERR_EVAL_DERIVATION", message);
 }
 
 function readAttributes(rt: Runtime, attrs: Attrs, name: string): Draft {
@@ -143,9 +151,11 @@ function readAttributes(rt: Runtime, attrs: Attrs, name: string): Draft {
     builder: "",
     system: "",
     outputs: ["out"],
+    contentAddressed: false,
+    impure: false,
     outputHash: undefined,
-    outputHashAlgo: "",
-    outputHashMode: "flat",
+    outputHashAlgo: undefined,
+    method: undefined,
   };
   const { shape, values } = attrs.flatten();
   shape.keys.forEach((key, i) => {
@@ -171,25 +181,22 @@ function readAttribute(rt: Runtime, draft: Draft, attribute: string, value: Valu
     );
     return;
   }
-  if (
-    (attribute === "__contentAddressed" || attribute === "__impure") &&
-    forceBool(value, `the \`${attribute}\` attribute`)
-  ) {
-    throw new EvalError(
-      "ERR_EVAL_DERIVATION",
-      `derivations with '${attribute}' are an experimental feature that is not supported`,
-    );
-  }
-  if (draft.json !== null) readStructured(rt, draft, draft.json, attribute, value);
-  else readPlain(draft, attribute, coerceToString(rt, value, STRONG_COPY, draft.context));
+  if (attribute === "__contentAddressed") {
+    draft.contentAddressed = forceBool(value, `the \`${attribute}\` attribute of a derivation`);
+    if (draft.contentAddressed) demandFeature(rt.settings.features, "ca-derivations");
+  } else if (attribute === "__impure") {
+    draft.impure = forceBool(value, `the \`${attribute}\` attribute of a derivation`);
+    if (draft.impure) demandFeature(rt.settings.features, "impure-derivations");
+  } else if (draft.json !== null) readStructured(rt, draft, draft.json, attribute, value);
+  else readPlain(rt, draft, attribute, coerceToString(rt, value, STRONG_COPY, draft.context));
 }
 
-function readPlain(draft: Draft, attribute: string, text: string): void {
+function readPlain(rt: Runtime, draft: Draft, attribute: string, text: string): void {
   draft.env.set(attribute, text);
   // Builders would take it for structured attributes, so it must at least be readable as such.
   if (attribute === "__json") fromJson(text);
   if (attribute === "outputs") draft.outputs = checkOutputs(text.split(/[ \t\n\r]+/).filter((output) => output !== ""));
-  else setField(draft, attribute, text);
+  else setField(rt, draft, attribute, text);
 }
 
 function readStructured(rt: Runtime, draft: Draft, json: Map<string, string>, attribute: string, value: Value): void {
@@ -200,14 +207,14 @@ function readStructured(rt: Runtime, draft: Draft, json: Map<string, string>, at
     case "builder": {
       const builder = forceString(value, where);
       if (builder instanceof ContextString) draft.context.add(builder.context);
-      setField(draft, attribute, textOf(builder));
+      setField(rt, draft, attribute, textOf(builder));
       return;
     }
     case "system":
     case "outputHash":
     case "outputHashAlgo":
     case "outputHashMode":
-      setField(draft, attribute, forcePlainString(value, where));
+      setField(rt, draft, attribute, forcePlainString(value, where));
       return;
     case "outputs":
       draft.outputs = checkOutputs(forceList(value, where).map((output) => forcePlainString(output, where)));
@@ -216,7 +223,7 @@ function readStructured(rt: Runtime, draft: Draft, json: Map<string, string>, at
   }
 }
 
-function setField(draft: Draft, attribute: string, text: string): void {
+function setField(rt: Runtime, draft: Draft, attribute: string, text: string): void {
   switch (attribute) {
     case "builder":
       draft.builder = text;
@@ -228,12 +235,31 @@ function setField(draft: Draft, attribute: string, text: string): void {
       draft.outputHash = text;
       return;
     case "outputHashAlgo":
-      draft.outputHashAlgo = text;
+      // As in Nix, an unknown one is none.
+      draft.outputHashAlgo = isHashAlgo(text) ? text : undefined;
       return;
     case "outputHashMode":
-      draft.outputHashMode = text;
+      draft.method = readMethod(rt, text);
       return;
     default:
+  }
+}
+
+function readMethod({ settings }: Runtime, mode: string): ContentMethod {
+  switch (mode) {
+    case "recursive":
+      return "nar";
+    case "text":
+      demandFeature(settings.features, "dynamic-derivations");
+      return mode;
+    case "git":
+      demandFeature(settings.features, "git-hashing");
+      return mode;
+    case "flat":
+    case "nar":
+      return mode;
+    default:
+      throw new EvalError("ERR_EVAL_DERIVATION", `invalid value '${mode}' for 'outputHashMode' attribute`);
   }
 }
 
@@ -251,58 +277,31 @@ function checkOutputs(outputs: string[]): string[] {
   return outputs;
 }
 
-function fixedOutput(draft: Draft): DerivationOutput {
+/** The outputs as far as they are known before hashing. */
+function declareOutputs(draft: Draft): Map<string, DerivationOutput> {
+  if (draft.outputHash !== undefined) return new Map([["out", fixedOutput(draft, draft.outputHash)]]);
+  const outputs = new Map<string, DerivationOutput>();
+  if (draft.contentAddressed && draft.impure) {
+    throw new EvalError("ERR_EVAL_DERIVATION", "derivation cannot be both content-addressed and impure");
+  }
+  const floating = draft.contentAddressed || draft.impure;
+  const hashAlgo = floating ? formatOutputMethod(draft.method ?? "nar", draft.outputHashAlgo ?? "sha256") : "";
+  for (const output of draft.outputs) {
+    outputs.set(output, { path: "", hashAlgo, hash: draft.impure ? "impure" : "" });
+  }
+  return outputs;
+}
+
+function fixedOutput(draft: Draft, text: string): DerivationOutput {
   if (draft.outputs.length !== 1 || draft.outputs[0] !== "out") {
     throw new EvalError("ERR_EVAL_DERIVATION", "multiple outputs are not supported in fixed-output derivations");
   }
-  const method = { flat: "flat", recursive: "nar", nar: "nar" }[draft.outputHashMode] as "flat" | "nar" | undefined;
-  if (method === undefined) {
-    throw new EvalError(
-      "ERR_EVAL_DERIVATION",
-      `invalid value '${draft.outputHashMode}' for 'outputHashMode' attribute`,
-    );
-  }
-  const hash = outputHash(draft.outputHash as string, draft.outputHashAlgo);
-  return { path: "", hashAlgo: formatOutputMethod(method, hash.algo), hash: toHex(hash.digest) };
+  const hash = outputHash(text, draft.outputHashAlgo);
+  return { path: "", hashAlgo: formatOutputMethod(draft.method ?? "flat", hash.algo), hash: toHex(hash.digest) };
 }
 
-function outputHash(text: string, algo: string): NixHash {
-  if (algo !== "" && !isHashAlgo(algo)) throw new EvalError("ERR_EVAL_HASH", `unknown hash algorithm '${algo}'`);
-  if (text === "") {
-    if (!isHashAlgo(algo)) throw new EvalError("ERR_EVAL_HASH", "empty hash requires explicit hash algorithm");
-    return zeroHash(algo);
-  }
-  return isHashAlgo(algo) ? parseHash(text, algo) : parseHash(text);
-}
-
-function inputsOf(
-  context: ContextBuilder,
-  known: KnownPaths,
-): { inputDrvs: Map<string, { outputs: string[] }>; inputSrcs: string[] } {
-  const inputDrvs = new Map<string, { outputs: string[] }>();
-  const inputSrcs = new Set<string>();
-  const addOutput = (drv: string, output: string): void => {
-    const input = inputDrvs.get(drv);
-    if (input === undefined) inputDrvs.set(drv, { outputs: [output] });
-    else if (!input.outputs.includes(output)) input.outputs.push(output);
-  };
-  for (const text of context.context) {
-    const element = known.element(text);
-    if (element.kind === "path") inputSrcs.add(element.path);
-    else if (element.kind === "output") addOutput(element.drv, element.output);
-    else {
-      const { derivations, sources } = known.closure([element.drv]);
-      for (const source of sources) inputSrcs.add(source);
-      for (const drv of derivations) {
-        inputSrcs.add(drv);
-        for (const output of known.derivation(drv)?.outputs.keys() ?? []) addOutput(drv, output);
-      }
-    }
-  }
-  // In order once, for the texts and paths that are made of them.
-  return { inputDrvs: inKeyOrder(inputDrvs), inputSrcs: [...inputSrcs].sort() };
-}
-
-function inKeyOrder<T>(map: ReadonlyMap<string, T>): Map<string, T> {
-  return new Map([...map.keys()].sort().map((key) => [key, map.get(key) as T]));
+function outputHash(text: string, algo: HashAlgo | undefined): NixHash {
+  if (text !== "") return parseHash(text, algo);
+  if (algo === undefined) throw new EvalError("ERR_EVAL_HASH", "empty hash requires explicit hash algorithm");
+  return zeroHash(algo);
 }

@@ -9,6 +9,7 @@ import { symbol } from "../../eval/value/symbol.ts";
 import { Thunk } from "../../eval/value/thunk.ts";
 import type { Value } from "../../eval/value/value.ts";
 import { coerceToPath } from "../../eval/vm/coerce.ts";
+import { outputPlaceholder } from "../derived-path.ts";
 import type { World } from "../world.ts";
 
 /** Makes `import` of a session: for all other files, that of the evaluator. */
@@ -25,7 +26,7 @@ export function importBuiltin(world: World): Builtin {
       if (!isDerivationFile(world, path)) return rt.importFile(path);
       const derivation = world.known.derivation(path);
       if (derivation === undefined) throw new EvalError("ERR_EVAL_IO", `path '${path}' does not exist`);
-      return importedDerivation(path, derivation);
+      return importedDerivation(path, derivation, world.storeDir);
     },
   );
 }
@@ -35,7 +36,7 @@ function isDerivationFile(world: World, path: string): boolean {
   return !path.slice(world.storeDir.length + 1).includes("/") && world.has(path);
 }
 
-function importedDerivation(drv: string, derivation: Derivation): Attrs {
+function importedDerivation(drv: string, derivation: Derivation, storeDir: string): Attrs {
   const outputs = [...derivation.outputs.keys()].sort();
   const drvPath = new ContextString(drv, new Set([formatContextElement({ kind: "deep", drv })]));
   const values = outputs.map((output) => new Thunk(() => outputOf(output), null));
@@ -48,8 +49,9 @@ function importedDerivation(drv: string, derivation: Derivation): Attrs {
     ["type", "derivation"],
   ]);
   const outputOf = (output: string): Attrs => {
-    const path = derivation.outputs.get(output)?.path ?? "";
-    const outPath = new ContextString(path, new Set([formatContextElement({ kind: "output", output, drv })]));
+    const path = derivation.outputs.get(output)?.path;
+    const text = path ? path : outputPlaceholder(drv, output, storeDir);
+    const outPath = new ContextString(text, new Set([formatContextElement({ kind: "output", output, drv })]));
     const all = new Map<string, Value>([...common, ["outPath", outPath], ["outputName", output]]);
     return attrsFromPairs([...all.keys()].map(symbol), [...all.values()]);
   };

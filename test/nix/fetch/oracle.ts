@@ -5,12 +5,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const prefix = (process.env["TVIX_NIX_NEW"] ?? "").split(" ").filter((word) => word !== "");
+/** What is put before the commands of Nix; empty where none is named. */
+export const ORACLE: readonly string[] = (process.env["TVIX_NIX_NEW"] ?? "").split(" ").filter((word) => word !== "");
 
 /** Whether a Nix is there whose fetchers are those of 2.34. */
 export const HAS_ORACLE: boolean =
-  prefix.length > 0 &&
-  spawnSync(prefix[0] as string, [...prefix.slice(1), "nix-instantiate", "--version"]).status === 0;
+  ORACLE.length > 0 &&
+  spawnSync(ORACLE[0] as string, [...ORACLE.slice(1), "nix-instantiate", "--version"]).status === 0;
 
 const SETTINGS = [
   "substituters =",
@@ -33,7 +34,7 @@ export function askFetches(cases: readonly { readonly text: string; readonly pur
       );
     }
     writeFileSync(join(directory, "ask.sh"), `${script.join("\n")}\n`);
-    execFileSync(prefix[0] as string, [...prefix.slice(1), "bash", join(directory, "ask.sh")], { cwd: directory });
+    execFileSync(ORACLE[0] as string, [...ORACLE.slice(1), "bash", join(directory, "ask.sh")], { cwd: directory });
     return cases.map((_, i) => {
       const read = (what: string): string => readFileSync(join(directory, `${i}.${what}`), "utf8").trim();
       return read("status") === "0" ? read("out") : null;

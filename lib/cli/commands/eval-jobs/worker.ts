@@ -88,6 +88,7 @@ function jobTree(subject: Subject | string, flags: JobsFlags, { session, given }
   return new JobTree(session, root, {
     args: given,
     everySet: flags.forceRecurse === true,
+    everyName: true,
     meta: flags.meta === true,
     inputDrvs: flags.showInputDrvs === true,
   });

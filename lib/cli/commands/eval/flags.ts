@@ -10,7 +10,7 @@ export interface WorldFlags {
   readonly include?: readonly string[];
   readonly pure?: boolean;
   readonly restrict?: boolean;
-  readonly pipeOperators?: boolean;
+  readonly extraExperimentalFeatures?: readonly string[];
   readonly traceVerbose?: boolean;
   readonly nixVersion?: string;
   readonly showTrace?: boolean;
@@ -36,7 +36,11 @@ export function addWorldFlags(command: Command): Command {
     .option("-I, --include <path>", "search path entry, before those of NIX_PATH", repeated)
     .option("--pure", "no environment, no clock, no files outside the arguments")
     .option("--restrict", "only files under the search path")
-    .option("--pipe-operators", "allow |> and <|")
+    .option(
+      "--extra-experimental-features <names>",
+      "experimental features of Nix to allow, separated by spaces",
+      repeated,
+    )
     .option("--trace-verbose", "show what builtins.traceVerbose says")
     .option("--nix-version <version>", "what builtins.nixVersion says, for paths that depend on it")
     .option("--show-trace", "show how an error was reached")

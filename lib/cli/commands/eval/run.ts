@@ -19,7 +19,15 @@ import { evaluateFlakeArgument, withPurity } from "./flake.ts";
 import type { FlakeFlags } from "./flake-flags.ts";
 import type { WorldFlags } from "./flags.ts";
 import { diagnosticText } from "./report.ts";
-import { evaluateSubject, isTooDeep, type OpenWorld, readSubjects, type Subject, withWorld } from "./world.ts";
+import {
+  evaluateSubject,
+  isTooDeep,
+  type OpenWorld,
+  readFeatures,
+  readSubjects,
+  type Subject,
+  withWorld,
+} from "./world.ts";
 
 /** Flags of `tvix eval`. */
 export interface EvalFlags extends WorldFlags, FlakeFlags {
@@ -96,11 +104,10 @@ async function printValues(find: Finder, world: OpenWorld, flags: EvalFlags): Pr
 
 async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
   const source = sourceOf(subject);
-  const options = { pipeOperators: flags.pipeOperators === true };
-  const { expr, warnings } = parse(source, options);
+  const evaluator = new Evaluator({ settings: { features: readFeatures(flags) } });
+  const { expr, warnings } = evaluator.parse(source);
   if (flags.warn !== "none") for (const warning of warnings) note(diagnosticText(warning, false));
   // Undefined variables are errors of the text, too.
-  const evaluator = new Evaluator(options);
   evaluator.guard(() => evaluator.compile(source));
   const { printExpr } = await import("../../../eval/syntax/printer.ts");
   const home = bytesToLatin1(encodeUtf8(homedir()));

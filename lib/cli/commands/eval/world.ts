@@ -6,6 +6,7 @@ import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../../base/text.ts"
 import { findAlongPath } from "../../../eval/attr-path.ts";
 import type { Diagnostic } from "../../../eval/diagnostic.ts";
 import type { Evaluator } from "../../../eval/evaluator.ts";
+import { type ExperimentalFeature, isExperimentalFeature } from "../../../eval/features.ts";
 import { fileSystemIO } from "../../../eval/io/files.ts";
 import type { EvalIO } from "../../../eval/io.ts";
 import { type IoRecord, recordingIO } from "../../../eval/io/recording.ts";
@@ -186,12 +187,12 @@ function sessionOptions(flags: WorldFlags, recorder: Recorder): SessionOptions {
     path.startsWith("/") || path.includes(":") ? path : canonicalPath(`${directory}/${path}`);
   return {
     io,
-    pipeOperators: flags.pipeOperators === true,
     settings: {
       pure,
       restricted: flags.restrict === true,
       traceVerbose: flags.traceVerbose === true,
       system: currentSystem(),
+      features: readFeatures(flags),
       ...(flags.nixVersion === undefined ? {} : { nixVersion: bytesToLatin1(encodeUtf8(flags.nixVersion)) }),
       searchPath: [...includes, ...parseSearchPath(fromEnvironment)].map(({ prefix, path }) => ({
         prefix,
@@ -203,6 +204,11 @@ function sessionOptions(flags: WorldFlags, recorder: Recorder): SessionOptions {
     },
     ...(flags.warn === "all" ? { onDiagnostic: (warning: Diagnostic) => showWarning(warning, recorder) } : {}),
   };
+}
+
+/** The experimental features that the flags allow. Nix has others, which mean nothing here. */
+export function readFeatures({ extraExperimentalFeatures = [] }: WorldFlags): ReadonlySet<ExperimentalFeature> {
+  return new Set(extraExperimentalFeatures.flatMap((names) => names.split(/\s+/)).filter(isExperimentalFeature));
 }
 
 /** The platform in Nix's words, such as x86_64-linux. */

@@ -1,0 +1,127 @@
+# Derivations of every form, each as what shows its hash or, where it is none, its error. The answers of Nix are in
+# derivations.json, by name: null for an error.
+let
+  base = { name = "n"; system = "x86_64-linux"; builder = "/bin/sh"; };
+  z = "0000000000000000000000000000000000000000000000000000";
+  ca = derivation (base // { name = "ca"; __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; outputs = [ "out" "dev" ]; });
+  maker = derivation (base // { name = "p.drv"; __contentAddressed = true; outputHashMode = "text"; outputHashAlgo = "sha256"; });
+  fixed = derivation (base // { name = "f.drv"; outputHashMode = "text"; outputHash = z; outputHashAlgo = "sha256"; });
+  show = d: { inherit (d) drvPath; outputs = map (o: builtins.unsafeDiscardStringContext d.${o}.outPath) d.outputs or [ "out" ]; context = builtins.getContext d.outPath; };
+  d = a: show (derivation (base // a));
+  p = a: (derivation (base // a)).drvPath;
+in
+{
+  # Outputs whose paths only building will tell, and what uses them.
+  ca = show (ca // { outputs = [ "out" "dev" ]; });
+  caDefault = d { name = "ca"; __contentAddressed = true; };
+  caFlat = d { name = "ca"; __contentAddressed = true; outputHashMode = "flat"; outputHashAlgo = "sha1"; };
+  caNar = d { name = "ca"; __contentAddressed = true; outputHashMode = "nar"; outputHashAlgo = "sha512"; };
+  caText = d { name = "ca.drv"; __contentAddressed = true; outputHashMode = "text"; outputHashAlgo = "sha256"; };
+  caText2 = d { name = "ca"; __contentAddressed = true; outputHashMode = "text"; outputHashAlgo = "sha256"; };
+  caGit = d { name = "ca"; __contentAddressed = true; outputHashMode = "git"; outputHashAlgo = "sha1"; };
+  caStructured = d { name = "ca"; __contentAddressed = true; __structuredAttrs = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; outputs = [ "out" "lib" ]; };
+  caFalse = d { name = "ca"; __contentAddressed = false; };
+  caFalseStructured = d { name = "ca"; __contentAddressed = false; __structuredAttrs = true; };
+  impureFalse = d { name = "ca"; __impure = false; };
+  impure = d { name = "imp"; __impure = true; };
+  impure2 = d { name = "imp"; __impure = true; outputs = [ "x" "y" ]; outputHashMode = "flat"; outputHashAlgo = "sha1"; };
+  caFixed = d { name = "fix"; __contentAddressed = true; outputHash = "0000000000000000000000000000000000000000000000000000"; outputHashAlgo = "sha256"; };
+  fixText = d { name = "fix"; outputHashMode = "text"; outputHash = "0000000000000000000000000000000000000000000000000000"; outputHashAlgo = "sha256"; };
+  fixTextDrv = d { name = "fix.drv"; outputHashMode = "text"; outputHash = "0000000000000000000000000000000000000000000000000000"; outputHashAlgo = "sha256"; };
+  fixGit = d { name = "fix"; outputHashMode = "git"; outputHash = "da39a3ee5e6b4b0d3255bfef95601890afd80709"; outputHashAlgo = "sha1"; };
+  fixMd5 = d { name = "fix"; outputHash = "d41d8cd98f00b204e9800998ecf8427e"; outputHashAlgo = "md5"; };
+  fixNar = d { name = "fix"; outputHashMode = "nar"; outputHash = "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="; };
+  deferred = d { name = "def"; input = ca; };
+  deferredDev = d { name = "def"; input = ca.dev; };
+  deferredTwo = d { name = "def2"; input = derivation (base // { name = "def"; input = ca; }); outputs = [ "out" "doc" ]; };
+  deferredImpure = d { name = "def"; input = derivation (base // { name = "imp"; __impure = true; }); __impure = true; };
+  caOnCa = d { name = "ca2"; __contentAddressed = true; input = ca; };
+  fixedOnCa = d { name = "fix"; input = ca; outputHash = "0000000000000000000000000000000000000000000000000000"; outputHashAlgo = "sha256"; };
+  onFixedOnCa = d { name = "top"; input = derivation (base // { name = "fix"; input = ca; outputHash = "0000000000000000000000000000000000000000000000000000"; outputHashAlgo = "sha256"; }); };
+  placeholder = builtins.placeholder "out";
+
+  # What Nix makes of odd attributes.
+  both = p { __contentAddressed = true; __impure = true; };
+  caNotBool = p { __contentAddressed = 1; };
+  gitSha256 = p { outputHashMode = "git"; outputHash = z; outputHashAlgo = "sha256"; };
+  textSha1 = p { outputHashMode = "text"; outputHash = "da39a3ee5e6b4b0d3255bfef95601890afd80709"; outputHashAlgo = "sha1"; };
+  caTextTwo = p { outputHashMode = "text"; outputHashAlgo = "sha256"; __contentAddressed = true; outputs = [ "out" "dev" ]; };
+  caTextSha1 = p { outputHashMode = "text"; outputHashAlgo = "sha1"; __contentAddressed = true; };
+  drvName = p { name = "n.drv"; };
+  drvNameFlat = p { name = "n.drv"; outputHash = z; outputHashAlgo = "sha256"; };
+  drvNameCaNar = p { name = "n.drv"; __contentAddressed = true; outputHashMode = "nar"; };
+  drvNameTextTwo = p { name = "n.drv"; __contentAddressed = true; outputHashMode = "text"; outputs = [ "a" "b" ]; };
+  drvNameTextOne = p { name = "n.drv"; __contentAddressed = true; outputHashMode = "text"; outputs = [ "a" ]; };
+  badMode = p { outputHashMode = "foo"; };
+  badAlgo = p { outputHashAlgo = "foo"; };
+  badModeCa = p { outputHashMode = "foo"; __contentAddressed = true; };
+  fixedOutputsTwo = p { outputHash = z; outputHashAlgo = "sha256"; outputs = [ "out" "dev" ]; };
+  fixedOutputsOther = p { outputHash = z; outputHashAlgo = "sha256"; outputs = [ "dev" ]; };
+  impureFixed = p { outputHash = z; outputHashAlgo = "sha256"; __impure = true; };
+  caMd5 = p { outputHashAlgo = "md5"; __contentAddressed = true; };
+  modeNoHash = p { outputHashMode = "recursive"; };
+  algoNull = p { outputHashAlgo = null; outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };
+  algoEmpty = p { outputHashAlgo = ""; outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };
+  algoMismatch = p { outputHashAlgo = "sha1"; outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };
+  hashNullStruct = p { __structuredAttrs = true; outputHash = null; };
+  algoNullStruct = p { __structuredAttrs = true; outputHashAlgo = null; outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };
+  modeNullStruct = p { __structuredAttrs = true; outputHashMode = null; };
+  hashNullIgnore = p { __ignoreNulls = true; outputHash = null; outputHashAlgo = null; outputHashMode = null; args = null; };
+  outputDrv = p { outputs = [ "drv" ]; };
+  outputDrvPath = p { outputs = [ "drvPath" ]; };
+  outputBad = p { outputs = [ "a b" ]; };
+  outputBad2 = p { outputs = [ "a/b" ]; };
+  outputsString = p { outputs = "a b"; };
+  outputsEmpty = p { outputs = [ ]; };
+  structJson = p { __structuredAttrs = true; __json = "x"; };
+  plainJson = p { __json = "{}"; };
+  structArgs = p { __structuredAttrs = true; args = [ 1 "a" null ]; };
+  structPass = p { __structuredAttrs = true; passAsFile = [ "x" ]; x = "1"; };
+  pass = p { passAsFile = [ "x" ]; x = "1"; };
+  structBuilderPath = p { __structuredAttrs = true; builder = ./file.txt; };
+  structFloat = p { __structuredAttrs = true; a = 1.0; b = 1.0e20; c = 123456.789; n = null; e = [ ]; f = { }; p = ./file.txt; g = { outPath = "/x"; }; };
+  structOutputChecks = p { __structuredAttrs = true; outputChecks.out.allowedReferences = [ ]; };
+  exportGraph = p { exportReferencesGraph = [ "g" (derivation base) ]; };
+  exportGraphStruct = p { __structuredAttrs = true; exportReferencesGraph.g = derivation base; };
+  nulls = p { a = null; };
+  nullsIgnored = p { a = null; __ignoreNulls = true; };
+  ignoreFalse = p { a = null; __ignoreNulls = false; };
+  nameNul = p { name = "a\nb"; };
+  nameLong = p { name = builtins.concatStringsSep "" (builtins.genList (i: "a") 207); };
+  nameLong2 = p { name = builtins.concatStringsSep "" (builtins.genList (i: "a") 208); };
+  nameDot = p { name = ".a"; };
+  nameEmpty = p { name = ""; };
+  systemList = p { system = [ "a" "b" ]; };
+  builderEmpty = p { builder = ""; };
+  argsString = p { args = "x"; };
+  fn = p { a = x: x; };
+  structFn = p { __structuredAttrs = true; a = x: x; };
+  structToString = p { __structuredAttrs = true; a = { __toString = s: "x"; }; };
+  allowedRefs = p { allowedReferences = [ (derivation base) "out" ]; };
+  emptyHash = p { outputHash = ""; outputHashAlgo = "sha256"; };
+  emptyHash2 = p { outputHash = ""; };
+  hashB16 = p { outputHash = "da39a3ee5e6b4b0d3255bfef95601890afd80709"; outputHashAlgo = "sha1"; outputHashMode = "recursive"; };
+  hashColon = p { outputHash = "sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709"; };
+  structSystemCtx = p { __structuredAttrs = true; system = "${derivation base}"; };
+  systemCtx = p { system = "${derivation base}"; };
+  hashCtx = p { outputHash = "${derivation base}"; };
+  placeholderUse = p { a = builtins.placeholder "out"; };
+  passThru = p { __noChroot = true; preferLocalBuild = true; allowSubstitutes = false; requiredSystemFeatures = [ "kvm" ]; impureEnvVars = [ "A" ]; };
+
+  # Derivations made by derivations.
+  outputOf-ofText = builtins.outputOf maker.outPath "out";
+  outputOf-inputOfText = (derivation (base // { name = "user"; x = builtins.outputOf maker.outPath "out"; })).drvPath;
+  outputOf-ofOutputOf = builtins.outputOf (builtins.outputOf maker.outPath "out") "dev";
+  outputOf-ofDrvPath = builtins.unsafeDiscardStringContext (builtins.outputOf maker.drvPath "out") == maker.outPath;
+  outputOf-ofFixed = builtins.outputOf fixed.outPath "out";
+  outputOf-ofPlain = builtins.outputOf "x" "out";
+  outputOf-ofDeep = builtins.outputOf maker.drvPath "out";
+  outputOf-ofItself = builtins.outputOf (builtins.unsafeDiscardOutputDependency maker.drvPath) "out";
+  outputOf-inputTwice = (derivation (base // { name = "user"; x = builtins.outputOf (builtins.outputOf maker.outPath "out") "dev"; y = maker; })).outPath;
+  outputOf-badName = builtins.outputOf maker.outPath 1;
+  outputOf-ofSet = builtins.outputOf maker "out";
+  outputOf-inputPath = (derivation (base // { name = "user"; x = builtins.outputOf maker.outPath "out"; })).outPath;
+  outputOf-ofTwo = builtins.outputOf "${maker.outPath}${fixed.outPath}" "out";
+  outputOf-ofNormal = builtins.outputOf (builtins.unsafeDiscardOutputDependency (derivation (base // { name = "normal"; })).drvPath) "out";
+  outputOf-ofMissing = builtins.outputOf (builtins.unsafeDiscardOutputDependency (derivation (base // { name = "normal"; })).drvPath) "nope";
+}
