@@ -8,6 +8,7 @@ import { force } from "./value/thunk.ts";
 import { isList, type Value, type Whnf } from "./value/value.ts";
 import { call1 } from "./vm/call.ts";
 import { describeValue } from "./vm/describe.ts";
+import { MissingAttribute } from "./vm/operate.ts";
 
 const FUNCTOR = symbol("__functor");
 
@@ -92,7 +93,7 @@ export function findAlongPath(value: Value, path: string, args: ReadonlyMap<stri
     }
     const found = current.get(symbol(part));
     if (found === undefined) {
-      throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", `attribute '${part}' in selection path '${path}' not found`);
+      throw new MissingAttribute(part, current, `attribute '${part}' in selection path '${path}' not found`);
     }
     current = force(found);
   }

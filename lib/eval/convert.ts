@@ -1,14 +1,17 @@
 // Values to JavaScript and back, for users of the library.
 
+import { type BuiltinBody, define } from "./builtins/define.ts";
 import { EvalError } from "./error.ts";
 import { byteStringToText, textToByteString } from "./source.ts";
 import { Attrs, attrsFromPairs } from "./value/attrs.ts";
+import { PrimOp } from "./value/function.ts";
 import { checkInt, NixFloat } from "./value/number.ts";
 import { ContextString } from "./value/string.ts";
 import { symbol, symbolName } from "./value/symbol.ts";
 import { force } from "./value/thunk.ts";
 import { isFunction, isList, NixPath, type Value } from "./value/value.ts";
 import { callMany } from "./vm/call.ts";
+import type { Runtime } from "./vm/runtime.ts";
 
 /**
  * What {@link toJs} yields: integers as `number` when safe and `bigint` beyond, floats as `number`, strings as text
@@ -25,7 +28,10 @@ export type JsValue =
   | { [name: string]: JsValue }
   | ((...args: JsInput[]) => JsValue);
 
-/** What {@link fromJs} takes; a `number` that is not an integer becomes a float. */
+/**
+ * What {@link fromJs} takes. A `number` that is not an integer becomes a float; objects are plain ones. A function is called
+ * with the {@link JsValue}s of its arguments, one to three as its `length` says; what it throws ends the evaluation.
+ */
 export type JsInput =
   | null
   | boolean
@@ -35,6 +41,7 @@ export type JsInput =
   | readonly JsInput[]
   | ReadonlyMap<string, JsInput>
   | { readonly [name: string]: JsInput }
+  | ((...args: never[]) => JsInput)
   | NixFloat
   | NixPath
   | Attrs;
@@ -83,14 +90,43 @@ export function fromJs(input: JsInput): Value {
       if (int === undefined) throw new EvalError("ERR_EVAL_OVERFLOW", `${input} does not fit 64 bits`);
       return int;
     }
+    case "function":
+      return fromFunction(input as (...args: JsValue[]) => JsInput);
+    case "undefined":
+    case "symbol":
+      throw noValue(`${typeof input}`);
     default:
   }
   if (input === null) return null;
   if (input instanceof NixFloat || input instanceof NixPath || input instanceof Attrs) return input;
   if (Array.isArray(input)) return (input as readonly JsInput[]).map(fromJs);
+  if (!(input instanceof Map) && !isPlain(input))
+    throw noValue(`an instance of ${input.constructor?.name ?? "a class"}`);
   const entries = input instanceof Map ? [...input] : Object.entries(input);
   return attrsFromPairs(
     entries.map(([name]) => symbol(textToByteString(name as string))),
     entries.map(([, value]) => fromJs(value as JsInput)),
   );
 }
+
+/** Whether an object is one of no class: a literal, or one without a prototype. */
+function isPlain(input: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(input);
+  // Also those of another realm, such as a page's frame.
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function noValue(what: string): EvalError {
+  return new EvalError("ERR_EVAL_ARGUMENT", `${what} of JavaScript has no form in the Nix language`);
+}
+
+function fromFunction(f: (...args: JsValue[]) => JsInput): Value {
+  const arity = Math.max(1, f.length);
+  if (arity > 3) throw noValue(`a function of ${arity} arguments`);
+  const run: BuiltinBody = (_rt, ...args) => force(fromJs(f(...args.slice(0, arity).map(toJs))));
+  const builtin = define(textToByteString(f.name || "function"), "!".repeat(arity), "A function of JavaScript.", run);
+  return new PrimOp(builtin, NO_RUNTIME);
+}
+
+/** Functions of JavaScript ask nothing of an evaluator. */
+const NO_RUNTIME = null as unknown as Runtime;

@@ -4,7 +4,7 @@
 // adds a frame while the error passes (`addFrame`). The error is then rendered by diagnostic.ts.
 
 import { TvixError } from "../base/error.ts";
-import type { Source } from "./source.ts";
+import { byteStringToText, type Source } from "./source.ts";
 
 /** Every kind of evaluation error: what it means, and whether `builtins.tryEval` turns it into `success = false`. */
 export const EVAL_ERRORS = {
@@ -12,7 +12,6 @@ export const EVAL_ERRORS = {
   ERR_EVAL_ASSERTION: { catchable: true, meaning: "an `assert` condition was false" },
   ERR_EVAL_SEARCH_PATH: { catchable: true, meaning: "a name was not found in the search path" },
   ERR_EVAL_ABORT: { catchable: false, meaning: "`abort` was called" },
-  ERR_EVAL_PARSE: { catchable: false, meaning: "the source text is not an expression" },
   ERR_EVAL_TYPE: { catchable: false, meaning: "a value has another type than its place demands" },
   ERR_EVAL_COERCE: { catchable: false, meaning: "a value cannot be turned into a string" },
   ERR_EVAL_CALL: { catchable: false, meaning: "a function was called with missing or unexpected arguments" },
@@ -39,7 +38,6 @@ export const EVAL_ERRORS = {
   ERR_EVAL_FETCH: { catchable: false, meaning: "something cannot be fetched" },
   ERR_EVAL_FLAKE: { catchable: false, meaning: "a flake or its lock file is invalid" },
   ERR_EVAL_FEATURE: { catchable: false, meaning: "an experimental feature is not enabled" },
-  ERR_EVAL_INTERRUPTED: { catchable: false, meaning: "the evaluation was stopped from outside" },
 } as const;
 
 /** The code of an evaluation error. */
@@ -70,9 +68,11 @@ export interface EvalErrorOptions {
 const FRAME_LIMIT = 100;
 export const OUTER_FRAMES = 20;
 
-/** An error of the program being evaluated. `message` is one char per byte, as all text of the evaluator. */
+/** An error of the program being evaluated. It is made of byte strings, as all text of the evaluator. */
 export class EvalError extends TvixError {
   declare readonly code: EvalErrorCode;
+  /** The message as a byte string; `message` has it as text. */
+  readonly text: string;
   readonly catchable: boolean;
   /** Innermost first. */
   readonly frames: Frame[] = [];
@@ -83,9 +83,10 @@ export class EvalError extends TvixError {
   /** The places in emitted code that it passed, innermost first; read when it leaves the evaluator. */
   passed: readonly ErrorPlace[] | null = null;
 
-  constructor(code: EvalErrorCode, message: string, options: EvalErrorOptions = {}) {
-    super(code, message, options);
+  constructor(code: EvalErrorCode, text: string, options: EvalErrorOptions = {}) {
+    super(code, byteStringToText(text), options);
     this.name = "EvalError";
+    this.text = text;
     this.catchable = EVAL_ERRORS[code].catchable;
   }
 

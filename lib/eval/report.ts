@@ -26,7 +26,7 @@ export function diagnose(error: unknown): Diagnostic | undefined {
   const diagnostic: Diagnostic = {
     severity: "error",
     code: error.code,
-    message: byteStringToText(error.message),
+    message: error.message,
     labels: place === undefined ? [] : [label(place)],
     notes: error.notes.map(byteStringToText),
     trace: traceOf(error, scripts),

@@ -7,7 +7,9 @@ import { ContextBuilder } from "../eval/value/string.ts";
 import { symbol, symbolName } from "../eval/value/symbol.ts";
 import { force } from "../eval/value/thunk.ts";
 import type { Value } from "../eval/value/value.ts";
-import { forceAttrs, forceList, forceText } from "../eval/vm/demand.ts";
+import { call1 } from "../eval/vm/call.ts";
+import { coerceToString, STRONG_COPY } from "../eval/vm/coerce.ts";
+import { forceAttrs, forceBool, forceList, forceText } from "../eval/vm/demand.ts";
 import { drvPathOf, lookInto, type Member, type Place, type WalkOptions } from "./derivation-set.ts";
 import type { Session } from "./session.ts";
 
@@ -15,6 +17,9 @@ const NAME = symbol("name");
 const SYSTEM = symbol("system");
 const META = symbol("meta");
 const OUTPUTS = symbol("outputs");
+const AGGREGATE = symbol("_hydraAggregate");
+const CONSTITUENTS = symbol("constituents");
+const GLOB = symbol("_hydraGlobConstituents");
 const OUT_PATH = symbol("outPath");
 
 /** What a job is, as text. */
@@ -29,6 +34,13 @@ export interface Job {
   /** Derivations that must be built first, with the outputs that are used. */
   readonly inputDrvs?: Readonly<Record<string, readonly string[]>>;
   readonly meta?: unknown;
+  /** What the function of {@link JobOptions.apply} says of it. */
+  readonly extraValue?: unknown;
+  /** Of an aggregate: the derivations that it is made of, … */
+  readonly constituents?: readonly string[];
+  /** … those that it names as jobs, and whether these names are patterns. */
+  readonly namedConstituents?: readonly string[];
+  readonly globConstituents?: boolean;
 }
 
 /** What there is at an attribute path. */
@@ -42,6 +54,10 @@ export type Visit =
 export interface JobOptions extends WalkOptions {
   readonly meta?: boolean;
   readonly inputDrvs?: boolean;
+  /** Whether the parts of aggregates (`_hydraAggregate = true`) are told. */
+  readonly constituents?: boolean;
+  /** A function of a derivation. */
+  readonly apply?: Value;
 }
 
 /** A path as it is written: parts joined by dots, in quotes where they hold one. */
@@ -89,7 +105,7 @@ export class JobTree {
 
   #job(value: Attrs): Job {
     const drvPath = drvPathOf(value);
-    const { meta, inputDrvs } = this.#options;
+    const { meta, inputDrvs, constituents, apply } = this.#options;
     const { evaluator } = this.#session;
     return {
       name: textAt(value, NAME) ?? "",
@@ -99,6 +115,34 @@ export class JobTree {
       ...this.#requirements(drvPath),
       ...(inputDrvs ? { inputDrvs: this.#inputDrvs(drvPath) } : {}),
       ...(meta ? { meta: this.#meta(value) } : {}),
+      ...(constituents && isAggregate(value) ? this.#constituents(value) : {}),
+      ...(apply === undefined ? {} : { extraValue: this.#json(call1(apply, value)) }),
+    };
+  }
+
+  #json(value: Value): unknown {
+    return JSON.parse(byteStringToText(valueToJson(this.#session.evaluator, value, new ContextBuilder())));
+  }
+
+  /** Constituents are derivations, or names of jobs. */
+  #constituents(value: Attrs): Pick<Job, "constituents" | "namedConstituents" | "globConstituents"> {
+    const { evaluator, known } = this.#session;
+    const constituents = new Set<string>();
+    const namedConstituents: string[] = [];
+    for (const item of forceList(value.get(CONSTITUENTS) ?? [], "the attribute 'constituents'")) {
+      const context = new ContextBuilder();
+      const text = coerceToString(evaluator, item, STRONG_COPY, context);
+      for (const element of context.context) {
+        const part = known.element(element);
+        if (part.kind === "output") constituents.add(byteStringToText(part.drv));
+      }
+      if (typeof force(item) === "string") namedConstituents.push(byteStringToText(text));
+    }
+    const glob = value.get(GLOB);
+    return {
+      constituents: [...constituents],
+      namedConstituents,
+      globConstituents: glob !== undefined && forceBool(glob, "the attribute '_hydraGlobConstituents'"),
     };
   }
 
@@ -115,21 +159,24 @@ export class JobTree {
 
   /** `meta` as JSON; without what has no JSON form or cannot be evaluated. */
   #meta(value: Attrs): unknown {
-    const { evaluator } = this.#session;
     const set = force(value.get(META) ?? null);
     if (!(set instanceof Attrs)) return null;
     const { shape, values } = set.flatten();
     const out: Record<string, unknown> = {};
     for (const [i, key] of shape.keys.entries()) {
       try {
-        const text = valueToJson(evaluator, values[i] as Value, new ContextBuilder());
-        out[byteStringToText(symbolName(key))] = JSON.parse(byteStringToText(text));
+        out[byteStringToText(symbolName(key))] = this.#json(values[i] as Value);
       } catch {
         // The job is one without this part.
       }
     }
     return out;
   }
+}
+
+function isAggregate(value: Attrs): boolean {
+  const flag = value.get(AGGREGATE);
+  return flag !== undefined && forceBool(flag, "the attribute '_hydraAggregate'");
 }
 
 function requiredSystemFeatures({ env }: Derivation): readonly string[] {

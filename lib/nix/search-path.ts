@@ -33,6 +33,11 @@ function isInsideUrl(text: string, start: number, colon: number): boolean {
   return value === "channel" || value === "flake";
 }
 
+/** Whether a text stands for what is fetched: a URL of an archive, a channel or a flake. */
+export function isPseudoUrl(text: string): boolean {
+  return /^(channel:|flake:|(https?|file):\/\/)/.test(text);
+}
+
 /** A URL for what `fetchTarball` and the search path take: `channel:NAME` is the archive of that channel. */
 export function channelUrl(text: string): string {
   if (!text.startsWith("channel:")) return text;
@@ -51,13 +56,13 @@ export function resolveSearchPathEntry(entry: string, inputs: InputFetcher): str
       const ref = parseFlakeRef(entry.slice("flake:".length), { wantsTree: false });
       return inputs.fetch(lookUp(ref, inputs.context, "all").input).storePath;
     }
-    if (!/^(channel:|(https?|file):\/\/)/.test(entry)) return undefined;
+    if (!isPseudoUrl(entry)) return undefined;
     const url = unicodeText(channelUrl(entry));
     const { tree } = fetchErrors(() => fetcher.call("tarball", { url, ttl: fetcher.ttl }));
     return world.addFetched("source", tree, fetcher.reader);
   } catch (error) {
     if (!(error instanceof EvalError)) throw error;
-    warn(`Nix search path entry '${entry}' cannot be downloaded, ignoring: ${error.message}`);
+    warn(`Nix search path entry '${entry}' cannot be downloaded, ignoring: ${error.text}`);
     return undefined;
   }
 }

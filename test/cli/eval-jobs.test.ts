@@ -109,6 +109,53 @@ test("tells more on request, of a part of the value and with arguments", () => {
   expect(parse(run("-A", "inner.base").stdout)).toMatchObject([{ attr: "", attrPath: [], name: "base" }]);
 });
 
+test("tells of names with dots, of requirements, and of what each derivation is to a function", () => {
+  const text = `let make = name: attributes: derivation ({ inherit name; system = "s"; builder = "b"; } // attributes); in rec {
+    a = make "a" { requiredSystemFeatures = [ "kvm" "big" ]; };
+    "b.c" = make "b" { __structuredAttrs = true; requiredSystemFeatures = [ "kvm" ]; };
+    both = make "both" { _hydraAggregate = true; constituents = [ a "b.c" ]; };
+    worse = make "worse" { } // { extra = throw "no"; };
+  }`;
+  const apply = "d: { it = d.name; extra = d.extra or null; }";
+  const lines = parse(run("-E", text, "--constituents", "--apply", apply).stdout);
+  expect(lines).toMatchObject([
+    { attr: "a", requiredSystemFeatures: ["kvm", "big"], extraValue: { it: "a", extra: null } },
+    { attr: '"b.c"', attrPath: ["b.c"], requiredSystemFeatures: ["kvm"] },
+    { attr: "both", namedConstituents: ["b.c"], globConstituents: false },
+    { attr: "worse", error: expect.stringContaining("no") },
+  ]);
+  const [a, , both] = lines;
+  expect(both?.constituents).toEqual([a?.drvPath]);
+  expect(a).not.toHaveProperty("constituents");
+  expect(parse(run("-E", text).stdout)[3]).not.toHaveProperty("error");
+});
+
+test("outputs that only building will tell are null", () => {
+  const text = `{ a = derivation { name = "a"; system = "s"; builder = "b"; __contentAddressed = true; outputs = [ "out" "x" ]; }; }`;
+  const { stdout } = run("-E", text, "--extra-experimental-features", "flakes ca-derivations");
+  expect(parse(stdout)).toMatchObject([{ attr: "a", outputs: { out: null, x: null } }]);
+});
+
+test("tells where outputs are already", () => {
+  const far = join(scratch, "far");
+  const place = (address: string, name: string): string => {
+    writeFileSync(join(scratch, name), name);
+    const imported = tvix(["store", "import", "--json", join(scratch, name)], { store: address }).stdout;
+    const { path } = JSON.parse(imported) as { path: string };
+    const info = tvix(["store", "info", "--json", path], { store: address }).stdout;
+    return (JSON.parse(info) as { narHash: string }).narHash;
+  };
+  const fixed = (name: string, hash: string): string =>
+    `${name} = derivation { name = "${name}"; system = "s"; builder = "b"; outputHashMode = "nar"; outputHash = "${hash}"; };`;
+  const text = `{ ${fixed("here", place(store, "here"))} ${fixed("there", place(far, "there"))} bad = throw "no";
+    nowhere = derivation { name = "n"; system = "s"; builder = "b"; }; }`;
+  const statuses = (...args: string[]): unknown =>
+    parse(run("-E", text, "--check-cache-status", ...args).stdout).map(({ attr, cacheStatus }) => [attr, cacheStatus]);
+  const rest = [["nowhere", "notBuilt"]];
+  expect(statuses("--substituter", far)).toEqual([["bad", undefined], ["here", "local"], ...rest, ["there", "cached"]]);
+  expect(statuses()).toEqual([["bad", undefined], ["here", "local"], ...rest, ["there", "notBuilt"]]);
+});
+
 test("takes the jobs of a flake", () => {
   const flake = join(scratch, "flake");
   mkdirSync(flake);

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +23,19 @@ describe("tvix eval", () => {
       '{ x = "12"; y = { z = "s"; }; }\n',
     );
     expect(tvix(["eval", "-"], { input: new TextEncoder().encode("1 + 1") }).stdout).toBe("2\n");
+  });
+
+  test("files by their name in the search path, and archives by their URL", () => {
+    const own = ["-I", `here=${scratch}`, "--arg", "b", "2", "-A", "x"];
+    expect(evaluate("<here>", ...own).stdout).toBe("3\n");
+    expect(evaluate("<here/default.nix>", "--parse", ...own).stdout).toMatch(/^\(\{ a \? 1, b \}: /);
+    expect(evaluate("<here>", "--dump-ir", ...own).stdout).toContain("lambda");
+    expect(evaluate("<there>", ...own).stderr).toContain("file 'there' was not found in the Nix search path");
+    execFileSync("tar", ["-C", scratch, "-cf", join(scratch, "archive.tar"), "./default.nix"]);
+    expect(evaluate(`file://${scratch}/archive.tar`, ...own).stdout).toBe("3\n");
+    expect(evaluate("file:///nothing.tar", ...own).stderr).toContain("/nothing.tar");
+    expect(evaluate("-A", "z", "--arg", "b", "2").stderr).toContain("attribute 'z' in selection path 'z' not found");
+    expect(evaluate("-A", "yy", "--arg", "b", "2").stderr).toContain("did you mean 'y'?");
   });
 
   test("every form of output", () => {
@@ -53,7 +67,7 @@ describe("tvix eval", () => {
 
   test("deep recursion finds more stack, endless recursion an error", () => {
     const deep = (n: number) => `let f = n: if n == 0 then 0 else 1 + f (n - 1); in f ${n}`;
-    expect(evaluate("-E", deep(100_000)).stdout).toBe("100000\n");
+    expect(evaluate("-E", deep(1_000_000)).stdout).toBe("1000000\n");
     const traced = evaluate("-E", `builtins.trace "once" (${deep(20_000)})`, "1");
     expect(traced).toMatchObject({ stdout: "20000\n1\n", stderr: "trace: once\n" });
     expect(evaluate("-E", "1", deep(20_000)).stdout).toBe("1\n20000\n");

@@ -7,35 +7,12 @@ import { CLOSURE_BACKEND, Evaluator } from "../../lib/eval/evaluator.ts";
 import { nodeBackend } from "../../lib/eval/node.ts";
 import { diagnose } from "../../lib/eval/report.ts";
 import { printValue } from "../../lib/eval/vm/print.ts";
+import { FAILURES } from "./failures.ts";
 
 const BACKENDS = [
   ["closures", () => CLOSURE_BACKEND],
   ["javascript", () => nodeBackend()],
 ] as const;
-
-/** Each code, with an expression that fails with it; the others need a store or the outside. */
-const CASES: readonly (readonly [keyof typeof EVAL_ERRORS, string])[] = [
-  ["ERR_EVAL_THROW", 'throw "x"'],
-  ["ERR_EVAL_ASSERTION", "assert 1 == 2; 3"],
-  ["ERR_EVAL_SEARCH_PATH", "<nothing>"],
-  ["ERR_EVAL_ABORT", 'abort "x"'],
-  ["ERR_EVAL_TYPE", "1 + { }"],
-  ["ERR_EVAL_COERCE", '"${1}"'],
-  ["ERR_EVAL_CALL", "({ a }: a) { }"],
-  ["ERR_EVAL_ARGUMENT", "builtins.genList (x: x) (-1)"],
-  ["ERR_EVAL_MISSING_ATTRIBUTE", "{ }.a"],
-  ["ERR_EVAL_DUPLICATE_ATTRIBUTE", '{ a = 1; ${"a" + ""} = 2; }'],
-  ["ERR_EVAL_INDEX", "builtins.elemAt [ ] 0"],
-  ["ERR_EVAL_OVERFLOW", "9223372036854775807 + 1"],
-  ["ERR_EVAL_DIVISION_BY_ZERO", "1 / 0"],
-  ["ERR_EVAL_COMPARE", "{ } < { }"],
-  ["ERR_EVAL_CONTEXT", 'builtins.appendContext "" { a.path = true; }'],
-  ["ERR_EVAL_INFINITE_RECURSION", "let x = x; in x"],
-  ["ERR_EVAL_REGEX", 'builtins.match "(" ""'],
-  ["ERR_EVAL_JSON", 'builtins.fromJSON "{"'],
-  ["ERR_EVAL_HASH", 'builtins.hashString "nope" ""'],
-  ["ERR_EVAL_IO", "builtins.readFile /nothing/here"],
-];
 
 describe.each(BACKENDS)("%s", (_name, backend) => {
   const run = (text: string): string => {
@@ -47,7 +24,7 @@ describe.each(BACKENDS)("%s", (_name, backend) => {
     }
   };
 
-  test.each(CASES)("%s: %s", (code, text) => {
+  test.each(FAILURES)("%s: %s", (code, text) => {
     expect(run(text)).toBe(code);
     // Inside tryEval: `success = false` when it is catchable, the same error when it is not.
     const caught = run(`(builtins.tryEval (${text})).success`);

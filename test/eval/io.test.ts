@@ -2,7 +2,15 @@
 
 import { describe, expect, test } from "vitest";
 import { EvalError } from "../../lib/eval/error.ts";
-import { Evaluator, type EvaluatorOptions, evaluate, memoryIO, recordingIO } from "../../lib/eval/index.ts";
+import {
+  Evaluator,
+  type EvaluatorOptions,
+  evaluate,
+  type JsInput,
+  type JsValue,
+  memoryIO,
+  recordingIO,
+} from "../../lib/eval/index.ts";
 
 const io = memoryIO({
   files: {
@@ -99,6 +107,46 @@ describe("the library", () => {
     ]);
     expect((evaluate("a: b: a + b") as (a: number, b: number) => number)(1, 2)).toBe(3);
     expect(() => evaluate("rec { a = a2; a2 = { inherit a; }; }")).toThrow(/contains itself/);
+  });
+
+  test("values go to Nix from JavaScript, each as its type", () => {
+    const typed = evaluate("x: [ (builtins.typeOf x) x ]") as (x: JsInput) => JsValue;
+    const plain = (value: JsInput): unknown => JSON.parse(JSON.stringify(typed(value)));
+    expect(typed(1n << 62n)).toEqual(["int", 1n << 62n]);
+    expect(plain(-0)).toEqual(["int", 0]);
+    expect(plain(1.5)).toEqual(["float", 1.5]);
+    expect(plain(2 ** 60)).toEqual(["float", 2 ** 60]);
+    expect(plain("é\ud83d\ude00")).toEqual(["string", "é\ud83d\ude00"]);
+    expect(plain([1, [null, true]])).toEqual(["list", [1, [null, true]]]);
+    expect(plain({ constructor: 1, a: { b: "c" } })).toEqual(["set", { a: { b: "c" }, constructor: 1 }]);
+    expect(typed(new Map([["__proto__", 1]]))).toEqual(["set", JSON.parse('{ "__proto__": 1 }')]);
+    const refused = [
+      undefined,
+      Symbol("x"),
+      new Date(),
+      new Uint8Array(1),
+      /x/,
+      1n << 63n,
+      (a: 1, b: 1, c: 1, d: 1) => [a, b, c, d],
+    ];
+    for (const value of refused) expect(() => typed(value as never)).toThrow(EvalError);
+  });
+
+  test("functions go both ways", () => {
+    const apply = evaluate("f: x: f x + 1") as (f: JsInput, x: JsInput) => JsValue;
+    expect(apply((n: number) => n * 2, 20)).toBe(41);
+    const pairs = evaluate("f: builtins.mapAttrs f { a = 1; b = 2; }") as (f: JsInput) => JsValue;
+    expect({ ...(pairs((name: string, n: number) => `${name}${n}`) as object) }).toEqual({ a: "a1", b: "b2" });
+    const fail = (): never => {
+      throw new RangeError("mine");
+    };
+    expect(() => apply(fail, 1)).toThrow("mine");
+    expect(() => apply(1, 1)).toThrow("attempt to call something which is not a function");
+  });
+
+  test("messages of errors are text", () => {
+    expect(() => evaluate('throw "é \ud83d\ude00"')).toThrow("é \ud83d\ude00");
+    expect(() => evaluate('{ }."ü"')).toThrow("attribute 'ü' missing");
   });
 
   test("own built-in functions and a prelude in Nix", () => {

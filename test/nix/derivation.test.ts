@@ -76,6 +76,7 @@ test("sources are named by their contents, and filters are Nix functions", () =>
   expect(run(kept)).toBe(
     run('toString (builtins.path { name = "src"; path = /src; filter = p: t: t == "directory" || p == "/src/b/c"; })'),
   );
+  expect(run('builtins.path { path = /src; name = ""; } == builtins.path { path = /src; }')).toBe(true);
   expect(run('builtins.attrNames (builtins.getContext "${/src/a}") == [ "${/src/a}" ]')).toBe(true);
   expect(run('builtins.toFile "t" "x"')).toMatch(/^\/nix\/store\/[a-z0-9]{32}-t$/);
 });

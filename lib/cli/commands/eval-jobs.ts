@@ -2,7 +2,7 @@
 import { Command, Option } from "commander";
 import type { JobsFlags } from "./eval-jobs/flags.ts";
 import { addFlakeFlags } from "./eval/flake-flags.ts";
-import { addWorldFlags, joinArguments } from "./eval/flags.ts";
+import { addWorldFlags, joinArguments, repeated } from "./eval/flags.ts";
 
 /** The command line in a form that commander can read. */
 export const prepare: typeof joinArguments = joinArguments;
@@ -18,6 +18,10 @@ export function build(): Command {
     .option("--force-recurse", "look into every set, not only those with recurseForDerivations")
     .option("--meta", "tell meta too")
     .option("--show-input-drvs", "tell the derivations that each one needs built first")
+    .option("--apply <function>", "tell what this function makes of each derivation, as extraValue")
+    .option("--constituents", "tell the parts of aggregates (_hydraAggregate = true)")
+    .option("--check-cache-status", "tell whether the outputs are in the store (local), at a substituter, or not built")
+    .option("--substituter <address>", "where outputs may be found; may be repeated", repeated)
     .option("--instantiate", "write the derivations into the store")
     .option("--gc-roots-dir <directory>", "write the derivations, keep them from collection, and link to them here")
     .option("--resume <file>", "continue this file: add the jobs that it does not have")

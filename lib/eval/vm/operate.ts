@@ -41,8 +41,8 @@ export class MissingAttribute extends EvalError {
   readonly attribute: string;
   readonly set: Attrs;
 
-  constructor(attribute: string, set: Attrs) {
-    super("ERR_EVAL_MISSING_ATTRIBUTE", `attribute '${attribute}' missing`);
+  constructor(attribute: string, set: Attrs, message = `attribute '${attribute}' missing`) {
+    super("ERR_EVAL_MISSING_ATTRIBUTE", message);
     this.attribute = attribute;
     this.set = set;
   }

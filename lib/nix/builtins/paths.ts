@@ -77,7 +77,7 @@ function realisedPath(rt: Runtime, value: Value): string {
 function path(rt: Runtime, world: World, argument: Value): Whnf {
   const attrs = forceAttrs(argument, "the argument passed to 'builtins.path'").flatten();
   let source: string | undefined;
-  let name: string | undefined;
+  let name = "";
   let filter: Value | undefined;
   let recursive = true;
   let expected: NixHash | undefined;
@@ -102,7 +102,7 @@ function path(rt: Runtime, world: World, argument: Value): Whnf {
       "missing required 'path' attribute in the first argument to 'builtins.path'",
     );
   }
-  return addPath(rt, world, { path: source, name: name ?? baseName(source), filter, recursive, expected });
+  return addPath(rt, world, { path: source, name: name || baseName(source), filter, recursive, expected });
 }
 
 function toFile(rt: Runtime, world: World, nameValue: Value, contents: Value): Whnf {

@@ -122,7 +122,7 @@ export function makeCall(
     const result = builtin.run(NO_RUNTIME, a, b, c);
     return { printed: printValue(isString(result) ? [result, contextSet(result)] : result, { strict: true }) };
   } catch (error) {
-    if (error instanceof EvalError) return { error: error.message };
+    if (error instanceof EvalError) return { error: error.text };
     throw error;
   }
 }

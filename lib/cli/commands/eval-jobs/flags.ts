@@ -10,6 +10,10 @@ export interface JobsFlags extends WorldFlags, FlakeFlags {
   readonly forceRecurse?: boolean;
   readonly meta?: boolean;
   readonly showInputDrvs?: boolean;
+  readonly apply?: string;
+  readonly constituents?: boolean;
+  readonly checkCacheStatus?: boolean;
+  readonly substituter?: readonly string[];
   readonly instantiate?: boolean;
   readonly gcRootsDir?: string;
   readonly resume?: string;

@@ -10,6 +10,7 @@ import { interruptible } from "../../signals.ts";
 import { withPurity } from "../eval/flake.ts";
 import { readSubjects } from "../eval/world.ts";
 import type { JobsFlags } from "./flags.ts";
+import { StatusReader } from "./cache-status.ts";
 import { runPool } from "./pool.ts";
 import { Schedule } from "./schedule.ts";
 import { runWorker } from "./worker.ts";
@@ -34,14 +35,19 @@ export async function run(args: readonly string[], asked: JobsFlags): Promise<vo
   const batch = flags.instantiate || flags.gcRootsDir !== undefined ? WRITTEN_BATCH : BATCH;
   const schedule = new Schedule((path) => output?.has(attrOfPath(path)) ?? false);
   const progress = await openProgress("evaluating", "items");
+  const status = flags.checkCacheStatus ? await StatusReader.open(flags.store, flags.substituter ?? []) : undefined;
+  const tell = async (lines: readonly string[]): Promise<void> => {
+    const complete = status === undefined ? lines : await status.annotate(lines);
+    const text = complete.map((line) => `${line}\n`).join("");
+    if (output === undefined) await print(text);
+    else output.append(text);
+  };
   let printed = Promise.resolve();
   const onProgress = (): void => {
     const { done, known } = schedule.progress;
     progress.update(done, known);
-    const lines = [...schedule.lines()].map((line) => `${line}\n`).join("");
-    if (lines === "") return;
-    if (output === undefined) printed = printed.then(() => print(lines));
-    else output.append(lines);
+    const lines = [...schedule.lines()];
+    if (lines.length > 0) printed = printed.then(() => tell(lines));
   };
   try {
     await interruptible((signal) => runPool(schedule, { workers, batch, onProgress, signal }));
@@ -49,6 +55,8 @@ export async function run(args: readonly string[], asked: JobsFlags): Promise<vo
     if (schedule.rootFailed) process.exitCode = EXIT.failed;
   } finally {
     progress.stop();
+    await printed.catch(() => undefined);
+    await status?.close();
     output?.close();
   }
 }

@@ -16,7 +16,8 @@ import { byteStringToText, Source, textToByteString } from "../../../eval/source
 import { call1 } from "../../../eval/vm/call.ts";
 import { type DerivationRoot, instantiate } from "../../../nix/instantiate.ts";
 import { attrOfPath, type Job, JobTree, type Visit } from "../../../nix/jobs.ts";
-import type { Value } from "../../../eval/value/value.ts";
+import { Thunk } from "../../../eval/value/thunk.ts";
+import type { Value, Whnf } from "../../../eval/value/value.ts";
 import type { Store } from "../../../store/store.ts";
 import { threadEntry } from "../../entry.ts";
 import { EXIT } from "../../render/error.ts";
@@ -76,14 +77,14 @@ async function relay(ceiling: number): Promise<void> {
 function jobTree(subject: Subject | string, flags: JobsFlags, { session, given }: OpenWorld): JobTree {
   const { evaluator } = session;
   const [path = ""] = flags.attr ?? [];
+  const expression = (text: string): Whnf =>
+    evaluator.evaluate(Source.string(textToByteString(text), textToByteString(process.cwd())));
   const root = (): Value => {
     const value =
       typeof subject === "string"
         ? evaluateFlakeArgument(subject, path, given, session, evaluator)
         : evaluateSubject(subject, path, given, evaluator);
-    if (flags.select === undefined) return value;
-    const select = evaluator.evaluate(Source.string(textToByteString(flags.select), textToByteString(process.cwd())));
-    return call1(select, autoCall(value, given));
+    return flags.select === undefined ? value : call1(expression(flags.select), autoCall(value, given));
   };
   return new JobTree(session, root, {
     args: given,
@@ -91,6 +92,8 @@ function jobTree(subject: Subject | string, flags: JobsFlags, { session, given }
     everyName: true,
     meta: flags.meta === true,
     inputDrvs: flags.showInputDrvs === true,
+    constituents: flags.constituents === true,
+    ...(flags.apply === undefined ? {} : { apply: new Thunk(() => expression(flags.apply as string), null) }),
   });
 }
 

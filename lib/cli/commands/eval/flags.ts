@@ -59,7 +59,7 @@ export function addWorldFlags(command: Command): Command {
 }
 
 /** For flags that may be given several times. */
-function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
+export function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
 }
 

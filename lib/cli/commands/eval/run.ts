@@ -25,6 +25,7 @@ import {
   type OpenWorld,
   readFeatures,
   readSubjects,
+  sourceOf,
   type Subject,
   withWorld,
 } from "./world.ts";
@@ -80,8 +81,13 @@ type Finder = (path: string, evaluator: Evaluator, given: ReadonlyMap<string, Va
 
 /** Prints syntax trees; a text nested too deeply for this thread's stack is read again in one with more. */
 async function printTrees(subjects: readonly Subject[], flags: EvalFlags): Promise<void> {
+  if (subjects.some((subject) => "named" in subject)) {
+    return await withWorld(flags, async ({ session: { evaluator } }) => {
+      for (const subject of subjects) await printTree(sourceOf(subject, evaluator), flags);
+    });
+  }
   try {
-    for (const subject of subjects) await printTree(subject, flags);
+    for (const subject of subjects) await printTree(plainSource(subject as Exclude<Subject, { named: string }>), flags);
   } catch (error) {
     if (!isTooDeep(error) || isDeepThread()) throw error;
     process.exitCode = await runDeep(threadEntry(), process.argv.slice(2), saidSoFar());
@@ -102,8 +108,7 @@ async function printValues(find: Finder, world: OpenWorld, flags: EvalFlags): Pr
   return printed;
 }
 
-async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
-  const source = sourceOf(subject);
+async function printTree(source: Source, flags: EvalFlags): Promise<void> {
   const evaluator = new Evaluator({ settings: { features: readFeatures(flags) } });
   const { expr, warnings } = evaluator.parse(source);
   if (flags.warn !== "none") for (const warning of warnings) note(diagnosticText(warning, false));
@@ -117,12 +122,13 @@ async function printTree(subject: Subject, flags: EvalFlags): Promise<void> {
 async function printPrograms(subjects: readonly Subject[], evaluator: Evaluator): Promise<void> {
   const { printIr } = await import("../../../eval/ir/print.ts");
   for (const subject of subjects) {
-    const text = evaluator.guard(() => printIr(evaluator.compile(sourceOf(subject))));
+    const text = evaluator.guard(() => printIr(evaluator.compile(sourceOf(subject, evaluator))));
     await print(latin1ToBytes(`${text}\n`));
   }
 }
 
-function sourceOf(subject: Subject): Source {
+/** The text of a subject for which no evaluator is needed. */
+function plainSource(subject: Exclude<Subject, { named: string }>): Source {
   return "source" in subject ? subject.source : Source.file(subject.path, fileSystemIO().readFile(subject.path));
 }
 

@@ -14,8 +14,10 @@ import { isDeepThread, nodeBackend, runDeep, startProfile } from "../../../eval/
 import { Source } from "../../../eval/source.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { canonicalPath } from "../../../eval/text/path.ts";
+import { quoteString } from "../../../eval/text/quote.ts";
+import { forceText } from "../../../eval/vm/demand.ts";
 import { Fetcher } from "../../../nix/fetch/fetcher.ts";
-import { parseSearchPath, parseSearchPathEntry } from "../../../nix/search-path.ts";
+import { isPseudoUrl, parseSearchPath, parseSearchPathEntry } from "../../../nix/search-path.ts";
 import { openSession, type Session, type SessionOptions } from "../../../nix/session.ts";
 import { lazyReader, type OwnReader, storeReader } from "../../../nix/store-reader.ts";
 import { parseAddress } from "../../../store/address.ts";
@@ -28,8 +30,8 @@ import { Recorder, type ReplayOutcome } from "./recorder.ts";
 import { diagnosticText } from "./report.ts";
 import { startStatistics } from "./stats.ts";
 
-/** One thing to evaluate: text from somewhere, or a file by its path. */
-export type Subject = { readonly source: Source } | { readonly path: string };
+/** One thing to evaluate: text from somewhere, or a file by its path, or by `<name>` or URL. */
+export type Subject = { readonly source: Source } | { readonly path: string } | { readonly named: string };
 
 /** The session of one command, and what is asked of it. */
 export interface OpenWorld {
@@ -110,7 +112,7 @@ async function attemptWork(
     };
     const warn = (subject: Subject): void => {
       if (flags.warn !== "own") return;
-      const source = "path" in subject ? evaluator.sourceOf(subject.path) : subject.source;
+      const source = sourceOf(subject, evaluator);
       for (const warning of evaluator.warnings(source)) showWarning(warning, recorder);
     };
     const keep = (outcome: ReplayOutcome): void => {
@@ -172,9 +174,24 @@ export function readSubjects(args: readonly string[], flags: WorldFlags): Subjec
   }
   return (args.length === 0 ? ["./default.nix"] : args).map((arg) => {
     if (arg === "-") return { source: Source.stdin(readFileSync(STDIN), directory) };
+    if (/^<.+>$/.test(arg) || isPseudoUrl(arg)) return { named: bytesToLatin1(encodeUtf8(arg)) };
     const path = bytesToLatin1(encodeUtf8(arg));
     return { path: canonicalPath(path.startsWith("/") ? path : `${directory}/${path}`) };
   });
+}
+
+/** The text that a subject means. */
+export function sourceOf(subject: Subject, evaluator: Evaluator): Source {
+  return "source" in subject ? subject.source : evaluator.sourceOf(fileOf(subject, evaluator));
+}
+
+/** The file that a subject means: names are looked up along the search path, archives at URLs fetched and unpacked. */
+function fileOf(subject: Exclude<Subject, { source: Source }>, evaluator: Evaluator): string {
+  if ("path" in subject) return subject.path;
+  const { named } = subject;
+  if (named.startsWith("<")) return evaluator.findFile(evaluator.settings.searchPath, named.slice(1, -1));
+  if (named.startsWith("flake:")) return evaluator.findFile([{ prefix: named, path: named }], named);
+  return forceText(evaluator.evaluate(`fetchTarball ${quoteString(named)}`), "the place of an archive");
 }
 
 function sessionOptions(flags: WorldFlags, recorder: Recorder): SessionOptions {
@@ -245,6 +262,7 @@ export function evaluateSubject(
   given: ReadonlyMap<string, Value>,
   evaluator: Evaluator,
 ): Whnf {
-  const root = "path" in subject ? evaluator.evaluateFile(subject.path) : evaluator.evaluate(subject.source);
+  const root =
+    "source" in subject ? evaluator.evaluate(subject.source) : evaluator.evaluateFile(fileOf(subject, evaluator));
   return findAlongPath(root, bytesToLatin1(encodeUtf8(path)), given);
 }
