@@ -120,6 +120,8 @@ export class Evaluator implements Runtime {
   private readonly units: Unit[] = [];
   private readonly copies = new Map<string, ContextString>();
   private readonly entries = new Map<string, string | undefined>();
+  private readonly checked = new Set<string>();
+  private allowedRoots: readonly string[] | undefined;
 
   constructor(options: EvaluatorOptions = {}) {
     this.options = options;
@@ -306,6 +308,8 @@ export class Evaluator implements Runtime {
     this.units.length = 0;
     this.copies.clear();
     this.entries.clear();
+    this.checked.clear();
+    this.allowedRoots = undefined;
   }
 
   /** The names that need no binding. */
@@ -346,7 +350,7 @@ export class Evaluator implements Runtime {
       if (store === undefined) {
         throw new EvalError("ERR_EVAL_STORE", `cannot copy '${path}' to the store: this evaluator has no store`);
       }
-      copied = store.copyPath(this.readable(path));
+      copied = store.copyPath(this.readable(path, false));
       this.copies.set(path, copied);
     }
     return copied;
@@ -365,14 +369,34 @@ export class Evaluator implements Runtime {
     return this.options.store?.fileContext?.(path, text) ?? NO_CONTEXT;
   }
 
-  readable(path: string): string {
-    const { pure, restricted, searchPath } = this.settings;
+  readable(path: string, follows = true): string {
+    const { pure, restricted } = this.settings;
     if (!pure && !restricted) return path;
-    const allowed = [...(this.options.allowedPaths ?? []), ...(pure ? [] : searchPath.map((entry) => entry.path))];
-    if (allowed.some((root) => path === root || path.startsWith(root.endsWith("/") ? root : `${root}/`))) return path;
-    if (this.options.store?.allows?.(path) === true) return path;
-    const mode = pure ? "pure evaluation mode (use '--impure' to override)" : "restricted mode";
+    const key = `${follows ? "=" : "-"}${path}`;
+    if (this.checked.has(key)) return path;
+    this.demandAllowed(path);
+    // What is allowed may hold symlinks to what is not.
+    const [parent, name] = [path.slice(0, path.lastIndexOf("/")), path.slice(path.lastIndexOf("/"))];
+    const real = follows ? this.io.realPath(path) : canonicalPath(this.io.realPath(parent || "/") + name);
+    if (real !== path) this.demandAllowed(real);
+    this.checked.add(key);
+    return path;
+  }
+
+  private demandAllowed(path: string): void {
+    this.allowedRoots ??= this.rootsAllowed();
+    if (this.allowedRoots.some((root) => path === root || path.startsWith(root.endsWith("/") ? root : `${root}/`)))
+      return;
+    if (this.options.store?.allows?.(path) === true) return;
+    const mode = this.settings.pure ? "pure evaluation mode (use '--impure' to override)" : "restricted mode";
     throw new EvalError("ERR_EVAL_RESTRICTED", `access to absolute path '${path}' is forbidden in ${mode}`);
+  }
+
+  /** What may be read in pure and restricted mode, under its own name and where that leads. */
+  private rootsAllowed(): readonly string[] {
+    const { pure, searchPath } = this.settings;
+    const named = [...(this.options.allowedPaths ?? []), ...(pure ? [] : searchPath.map((entry) => entry.path))];
+    return [...named, ...named.filter((path) => path.startsWith("/")).map((path) => this.io.realPath(path))];
   }
 
   findFile(entries: readonly SearchPathEntry[], name: string): string {
@@ -385,7 +409,7 @@ export class Evaluator implements Runtime {
       const root = this.resolveEntry(path);
       if (root === undefined) continue;
       const candidate = canonicalPath(root + rest);
-      if (this.io.fileType(candidate) !== undefined) return this.readable(candidate);
+      if (this.io.fileType(candidate) !== undefined) return this.readable(candidate, false);
     }
     if (name.startsWith("nix/") && this.options.coreFiles?.[name.slice(4)] !== undefined) {
       return `${CORE_DIRECTORY}/${name.slice(4)}`;

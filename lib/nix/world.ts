@@ -190,6 +190,8 @@ export class World implements StoreAccess {
     if (path === undefined) {
       throw new EvalError("ERR_EVAL_STORE", `derivation '${drv}' does not have an output named '${output}'`);
     }
+    // It is read because the program that makes it is known.
+    if (path !== "") this.#allowed.add(path);
     if (path !== "" && this.has(path)) return;
     if (this.#build !== undefined) return this.#build(drv, output);
     throw new EvalError(

@@ -1,5 +1,5 @@
 // Flakes and URLs on the command line.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -36,6 +36,28 @@ test("tvix eval --flake evaluates an attribute of a flake, purely unless told ot
   expect(tvix(["eval", "--flake", ".#impure"], { cwd: flake }).stdout).toBe("false\n");
   expect(tvix(["eval", "--flake", "--impure", ".#impure"], { cwd: flake }).stdout).toBe("true\n");
   expect(existsSync(join(flake, "flake.lock"))).toBe(false);
+});
+
+test("a flake does not read the host through a symlink of its tree", () => {
+  writeFileSync(join(base, "secret"), '"secret"');
+  const hostile = join(base, "hostile");
+  const readers = ["readFile", "import", "readDir", 'hashFile "md5"', "scopedImport { }", "readFileType", "toString"];
+  write(hostile, {
+    "flake.nix": `{ outputs = { self }: {
+      ${readers.map((reader, i) => `r${i} = builtins.${reader} ./up/secret;`).join("\n")}
+      copied = "\${./up/secret}";
+      path = builtins.path { path = ./up; name = "x"; };
+      exists = builtins.pathExists ./up/secret;
+      link = builtins.readFileType ./up;
+    }; }`,
+  });
+  symlinkSync(base, join(hostile, "up"));
+  const ask = (attr: string) => tvix(["eval", "--flake", `path:${hostile}#${attr}`]);
+  for (const attr of ["r0", "r1", "r2", "r3", "r4", "r5", "copied", "path"]) {
+    expect([attr, ask(attr).stderr]).toEqual([attr, expect.stringContaining("forbidden in pure evaluation mode")]);
+  }
+  expect(ask("exists").stdout).toBe("false\n");
+  expect(ask("link").stdout).toBe('"symlink"\n');
 });
 
 test("what is not there, and flags that exclude each other, are errors", () => {

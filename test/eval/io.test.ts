@@ -95,6 +95,51 @@ describe("modes", () => {
   });
 });
 
+describe("symlinks do not lead out of what may be read", () => {
+  const files = {
+    "/src/out": { symlink: "/secret" },
+    "/src/file": { symlink: "../secret/key.nix" },
+    "/src/in": { symlink: "real" },
+    "/src/real/a.nix": "1",
+    "/src/twice": { symlink: "out" },
+    "/secret/key.nix": "42",
+    "/alias": { symlink: "src" },
+  };
+  const trees = memoryIO({ files });
+  const modes: readonly (readonly [string, EvaluatorOptions])[] = [
+    ["pure", { settings: { pure: true }, allowedPaths: ["/src"] }],
+    ["restricted", { settings: { restricted: true, searchPath: [{ prefix: "src", path: "/src" }] } }],
+  ];
+  describe.each(modes)("%s", (_, options) => {
+    test.each([
+      ["builtins.readFile /src/out/key.nix"],
+      ["builtins.readFile /src/file"],
+      ["builtins.readFile /src/twice/key.nix"],
+      ["builtins.readDir /src/out"],
+      ["builtins.readDir /src/twice"],
+      ["builtins.readFileType /src/out/key.nix"],
+      ["import /src/out/key.nix"],
+      ["import /src/file"],
+      ["builtins.scopedImport { } /src/file"],
+      ['builtins.hashFile "sha256" /src/file'],
+    ])("%s", (text) => {
+      expect(run(text, { io: trees, ...options })).toBe("ERR_EVAL_RESTRICTED");
+    });
+    test("what they are may be asked, and what lies inside", () => {
+      expect(run("builtins.readFileType /src/out", { io: trees, ...options })).toBe("symlink");
+      expect(run("builtins.pathExists /src/out", { io: trees, ...options })).toBe(true);
+      expect(run("builtins.pathExists /src/out/key.nix", { io: trees, ...options })).toBe(false);
+      expect(run('builtins.pathExists "/src/out/"', { io: trees, ...options })).toBe(false);
+      expect(run("import /src/in/a.nix", { io: trees, ...options })).toBe(1);
+    });
+  });
+  test("a root that is a symlink itself is followed", () => {
+    const aliased: EvaluatorOptions = { io: trees, settings: { pure: true }, allowedPaths: ["/alias"] };
+    expect(run("import /alias/real/a.nix", aliased)).toBe(1);
+    expect(run("import /alias/out/key.nix", aliased)).toBe("ERR_EVAL_RESTRICTED");
+  });
+});
+
 describe("the library", () => {
   test("values come back as JavaScript", () => {
     expect(evaluate("map (x: x * 2) [ 1 2 ]")).toEqual([2, 4]);

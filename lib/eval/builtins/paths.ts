@@ -19,11 +19,11 @@ const PREFIX = symbol("prefix");
 const PATH = symbol("path");
 
 /** The path a value means, with everything it refers to made readable. */
-function readablePath(rt: Runtime, value: Value): string {
+function readablePath(rt: Runtime, value: Value, follows = true): string {
   const context = new ContextBuilder();
   const path = coerceToPath(rt, value, context);
   if (context.context.size > 0) rt.realise(context.context);
-  return rt.readable(path);
+  return rt.readable(path, follows);
 }
 
 function searchPathOf(rt: Runtime, value: Value): SearchPathEntry[] {
@@ -52,7 +52,7 @@ function pathExists(rt: Runtime, value: Value): boolean {
   // A trailing slash (or `/.`) asks for a directory, following symlinks.
   const demandsDirectory = /\/\.?$/.test(text) && text !== "/";
   try {
-    const allowed = rt.readable(path);
+    const allowed = rt.readable(path, demandsDirectory);
     type = rt.io.fileType(demandsDirectory ? rt.io.realPath(allowed) : allowed);
   } catch (error) {
     if (error instanceof EvalError && error.code === "ERR_EVAL_RESTRICTED") return false;
@@ -71,7 +71,7 @@ function readFile(rt: Runtime, value: Value): Whnf {
 }
 
 function fileType(rt: Runtime, value: Value): string {
-  const path = readablePath(rt, value);
+  const path = readablePath(rt, value, false);
   const type = rt.io.fileType(path);
   if (type === undefined) throw new EvalError("ERR_EVAL_IO", `path '${path}' does not exist`);
   return type;

@@ -49,8 +49,11 @@ export interface Runtime {
   realise(context: StringContext): void;
   /** What the text of a file refers to: the store paths that it names, when the file is in the store. */
   fileContext(path: string, text: string): StringContext;
-  /** Checks that reading `path` is allowed; answers the path to be used. */
-  readable(path: string): string;
+  /**
+   * Checks that reading `path` is allowed, and what symlinks on its way lead to; answers the path to be used.
+   * @param follows whether a symlink at its end counts as well (default), or is what is read
+   */
+  readable(path: string, follows?: boolean): string;
   /** Resolves `<name>` along a search path. */
   findFile(entries: readonly SearchPathEntry[], name: string): string;
   /** Shows a line to the user (`builtins.trace`, warnings); the text is one char per byte. */
