@@ -131,26 +131,48 @@ function snippet(labels: readonly Label[], style: Styler, paint: Paint): string[
   const bar = `${" ".repeat(width + 1)}${style.gutter("|")}`;
   const lines = [`${" ".repeat(width)}${style.gutter("-->")} ${locate(main)}`, bar];
   let previous = 0;
+  let from = 0;
   for (const label of ordered) {
     const { line } = label.source.position(label.start);
     if (previous !== 0 && line > previous + 1) lines.push(style.gutter("..."));
     if (line !== previous) {
-      const shown = clip(label.source.line(line), 0);
+      from = windowStart(lineOf(main) === line ? main : label);
+      const shown = clip(label.source.line(line), from);
       lines.push(`${style.gutter(String(line).padStart(width))} ${style.gutter("|")} ${shown}`);
     }
     previous = line;
     const mark = label === main ? paint : style.gutter;
-    lines.push(`${bar} ${underline(label, line, mark)}`);
+    lines.push(`${bar} ${underline(label, line, from, mark)}`);
   }
   return lines;
 }
 
 const MAX_WIDTH = 160;
 
+/** What is shown before a label of a line that does not fit. */
+const LEAD = 60;
+const CUT = "… ";
+
+function lineOf({ source, start }: Label): number {
+  return source.position(start).line;
+}
+
+/** From which byte of its line a label's snippet is shown. */
+function windowStart({ source, start }: Label): number {
+  const { column } = source.position(start);
+  return column <= MAX_WIDTH ? 0 : boundary(source.line(source.position(start).line), column - 1 - LEAD);
+}
+
+/** The first place from `at` on that is not inside a char of several bytes. */
+function boundary(line: string, at: number): number {
+  while (at < line.length && (line.charCodeAt(at) & 0xc0) === 0x80) at++;
+  return at;
+}
+
 /** A line made fit to show: tabs as spaces, control characters visible, cut when very long. */
 function clip(line: string, from: number): string {
-  const cut = line.length > from + MAX_WIDTH ? `${line.slice(from, from + MAX_WIDTH)}…` : line.slice(from);
-  return printable(cut.endsWith("…") ? cut.slice(0, -1) : cut) + (cut.endsWith("…") ? " …" : "");
+  const end = boundary(line, from + MAX_WIDTH);
+  return `${from > 0 ? CUT : ""}${printable(line.slice(from, end))}${line.length > end ? " …" : ""}`;
 }
 
 function printable(bytes: string): string {
@@ -158,11 +180,11 @@ function printable(bytes: string): string {
 }
 
 /** The carets below a line. A label over several lines is marked up to the end of its first. */
-function underline(label: Label, line: number, paint: Paint): string {
+function underline(label: Label, line: number, from: number, paint: Paint): string {
   const { column } = label.source.position(label.start);
   const text = label.source.line(line);
-  const offset = Math.min(column - 1, MAX_WIDTH);
-  const pad = printable(text.slice(0, offset)).length;
+  const offset = Math.max(0, Math.min(column - 1 - from, MAX_WIDTH));
+  const pad = printable(text.slice(from, from + offset)).length + (from > 0 ? CUT.length : 0);
   const covered = text.slice(column - 1, column - 1 + (label.end - label.start));
   const length = Math.max(1, Math.min(printable(covered).length, MAX_WIDTH - offset + 1));
   const words = label.text === "" ? "" : ` ${label.text}`;

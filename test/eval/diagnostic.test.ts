@@ -68,6 +68,15 @@ describe("rendering", () => {
     expect(lines).toContain("\ufffd");
   });
 
+  test("shows the part of a very long line that is meant", () => {
+    const long = Source.string(`${"é".repeat(2000)} wrong ${"y".repeat(2000)}`);
+    const lines = renderDiagnostic(diagnostic({ labels: [{ source: long, start: 4001, end: 4006, text: "" }] })).split(
+      "\n",
+    );
+    expect(lines[3]).toMatch(/^1 \| … é+ wrong y+ …$/);
+    expect(lines[4]?.indexOf("^^^^^")).toBe(lines[3]?.indexOf("wrong"));
+  });
+
   test("marks a label at the end of the text and one over several lines", () => {
     const end = source.text.length;
     expect(renderDiagnostic(diagnostic({ labels: [{ source, start: end, end, text: "" }] }))).toContain("4:1");

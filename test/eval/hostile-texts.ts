@@ -64,5 +64,8 @@ export const NESTED: Readonly<Record<string, string>> = {
   defaults: `${"{ a ? ".repeat(DEPTH)}1${"}: 1".repeat(DEPTH)}`,
   "inherited sources": `${"{ inherit (".repeat(DEPTH)}1${"); }".repeat(DEPTH)}`,
   "dynamic names": `${"{ ${".repeat(DEPTH)}1${"} = 1; }".repeat(DEPTH)}`,
+  "computed selects": `${"{ a = 1; }.${".repeat(DEPTH)}"a"${"}".repeat(DEPTH)}`,
+  "computed questions": `${"{ a = 1; } ? ${".repeat(DEPTH)}"a"${"}".repeat(DEPTH)}`,
+  negations: `${"(-".repeat(DEPTH)}1${")".repeat(DEPTH)}`,
   "old lets": `${"let { body = ".repeat(DEPTH)}1${"; }".repeat(DEPTH)}`,
 };
