@@ -1,6 +1,15 @@
 // `tvix eval-jobs`: every job of a value, in order, whatever fails and however many workers there are.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -165,6 +174,25 @@ test("takes the jobs of a flake", () => {
   );
   const { stdout } = run("--flake", `path:${flake}#hydraJobs`, "--force-recurse");
   expect(parse(stdout)).toMatchObject([{ attr: "x.y", name: "y" }]);
+});
+
+test("workers share the compiled code that earlier ones left", () => {
+  const cache = join(scratch, "cache");
+  const options = { store, cwd: scratch, env: { XDG_CACHE_HOME: cache } };
+  const units = (): string[] =>
+    readdirSync(join(cache, "tvix/units"), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name));
+  const first = tvix(["eval-jobs", "--workers", "2"], options).stdout;
+  const left = units();
+  expect(left.length).toBeGreaterThan(0);
+  const times = (): number[] => left.map((file) => statSync(file).mtimeMs);
+  // The second run may warm what the first one left; from then on nothing is compiled, so that nothing is written.
+  expect(tvix(["eval-jobs", "--workers", "3"], options).stdout).toBe(first);
+  const warm = times();
+  expect(tvix(["eval-jobs", "--workers", "3"], options).stdout).toBe(first);
+  expect(units().sort()).toEqual(left.sort());
+  expect(times()).toEqual(warm);
 });
 
 test("a value that fails as a whole is one error, and a failure", () => {

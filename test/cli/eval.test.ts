@@ -113,9 +113,15 @@ describe("tvix eval", () => {
     const profile = join(scratch, "profile.cpuprofile");
     const fib = "let\n  fib = n: if n < 2 then n else fib (n - 1) + fib (n - 2);\nin fib 24";
     expect(evaluate("--profile", profile, "-E", fib).stdout).toBe("46368\n");
-    const { nodes, samples } = JSON.parse(readFileSync(profile, "utf8"));
+    const { nodes, samples, timeDeltas, startTime, endTime } = JSON.parse(readFileSync(profile, "utf8"));
     const frames = nodes.map((node: { callFrame: { functionName: string } }) => node.callFrame.functionName);
     expect(frames).toContain("fib «string»:2:9");
     expect(samples.length).toBeGreaterThan(0);
+    // What readers of such profiles, speedscope among them, rely on.
+    const ids = new Set(nodes.map(({ id }: { id: number }) => id));
+    const named = nodes.flatMap(({ children }: { children?: number[] }) => children ?? []);
+    expect([...samples, ...named].filter((id) => !ids.has(id))).toEqual([]);
+    expect(timeDeltas).toHaveLength(samples.length);
+    expect(endTime - startTime).toBeGreaterThan(0);
   });
 });

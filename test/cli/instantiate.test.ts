@@ -1,5 +1,5 @@
 // `tvix instantiate`, `tvix drv diff`, and evaluation over a store.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -63,6 +63,18 @@ test("refuses what is no derivation, and writes nothing then", () => {
   );
   expect(missing.status).toBe(1);
   expect(missing.stderr).toContain("is not valid");
+});
+
+test("evaluating alone writes nothing", () => {
+  const untouched = join(scratch, "untouched");
+  const text = '(import ./. { }).a.drvPath + "${./file}" + builtins.toFile "n" "t"';
+  expect(tvix(["eval", "--raw", "-E", text], { store: untouched, cwd: scratch }).stdout).toMatch(
+    /^\/nix\/store\/.*-top-1\.drv/,
+  );
+  expect(existsSync(untouched)).toBe(false);
+  run("instantiate", "-A", "a");
+  const other = run("eval", "--raw", "-E", '(import ./. { version = "9"; }).a.drvPath').stdout;
+  expect(run("store", "info", other).stderr).toContain("is not in the store");
 });
 
 test("evaluation reads what is in the store, and names what would have to be built", () => {
