@@ -84,6 +84,7 @@ describe("modes", () => {
     const settings = { pure: true };
     expect(run("builtins ? currentTime || builtins ? currentSystem", { settings })).toBe(false);
     expect(run('builtins.getEnv "USER"', { settings })).toBe("");
+    expect(run("toString ~/x", { settings })).toBe("ERR_EVAL_RESTRICTED");
     expect(run("import /src/a.nix", { settings })).toBe("ERR_EVAL_RESTRICTED");
     expect(run("import /src/a.nix", { settings, allowedPaths: ["/src"] })).toBe("hello");
   });

@@ -10,6 +10,7 @@ import { NixFloat } from "../value/number.ts";
 import { symbol } from "../value/symbol.ts";
 import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { canonicalPath } from "../text/path.ts";
+import { EvalError } from "../error.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** What the code of a unit refers to. */
@@ -50,7 +51,7 @@ export class Unit implements PositionSource {
     let path = text;
     if (base === PathBase.Relative) path = `${this.source.directory}/${text}`;
     // Below the home directory Nix leaves the text as it is.
-    else if (base === PathBase.Home) return `${this.rt.io.variable("HOME") ?? ""}/${text}`;
+    else if (base === PathBase.Home) return `${homeDirectory(this.rt)}/${text}`;
     const canonical = canonicalPath(path);
     return open && text.endsWith("/") ? `${canonical}/` : canonical;
   }
@@ -105,4 +106,10 @@ export function innerInfo(fn: Fn, unit: Unit): LambdaInfo {
     immediate: false,
     position: (offset) => unit.position(offset),
   };
+}
+
+function homeDirectory({ io, settings }: Runtime): string {
+  if (settings.pure)
+    throw new EvalError("ERR_EVAL_RESTRICTED", "a path that starts with '~' has no meaning in pure mode");
+  return io.variable("HOME") ?? "";
 }
