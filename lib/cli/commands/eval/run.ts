@@ -8,7 +8,6 @@ import { Evaluator } from "../../../eval/evaluator.ts";
 import { fileSystemIO } from "../../../eval/io/files.ts";
 import { isDeepThread, runDeep } from "../../../eval/node.ts";
 import { Source } from "../../../eval/source.ts";
-import { parse } from "../../../eval/syntax/parser.ts";
 import { ContextBuilder } from "../../../eval/value/string.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
 import { coerceToString, WEAK_COPY } from "../../../eval/vm/coerce.ts";
