@@ -8,6 +8,8 @@ export type FileType = "regular" | "directory" | "symlink" | "unknown";
 
 /** Access to files, the environment and a store. Failures are EvalErrors with `ERR_EVAL_IO` unless said otherwise. */
 export interface EvalIO {
+  /** Whether paths are those of this machine's file system, where others find the same under them. */
+  readonly isHost?: boolean;
   /** The type of what is at `path`, not following a symlink there (but following its parents); `undefined`: nothing. */
   fileType(path: string): FileType | undefined;
   /** The contents of a regular file, following symlinks. */

@@ -161,13 +161,13 @@ class Writer {
 
   /** Where a source lies whole on the host, under a name that the host's functions take. */
   #hostPath(source: Source): string | undefined {
-    if (source.kind === "text" || source.kind === "fetched") return undefined;
+    if (source.kind === "text" || source.kind === "fetched" || !this.#world.isHost) return undefined;
     if (source.kind === "tree" && source.accepted !== null) return undefined;
     if (source.origin.startsWith(`${this.#world.storeDir}/`)) return undefined;
     return decodeUtf8(latin1ToBytes(source.origin));
   }
 
-  /** Sources that are filtered or lie in a store: as the NAR of what evaluation sees. */
+  /** Sources that are filtered, or do not lie on the host: as the NAR of what evaluation sees. */
   async #importNar(path: string, source: Source & { kind: "tree" | "flat" }): Promise<PathInfo> {
     const { io } = this.#world;
     const store = this.#store;
@@ -175,6 +175,7 @@ class Writer {
     const filter = accepted === null ? undefined : (entry: string) => accepted.has(entry);
     const { root, narSha256, narSize } = await store.ingestNar(narOfTree(io, source.origin, filter), this.#options);
     const parsed = this.#parse(path);
+    if (source.kind === "flat") return await importNode(store, root, { name: parsed.name, method: "flat" });
     const ca = { method: "nar", hash: nixHash("sha256", narSha256) } as const;
     const info: PathInfo = { path: parsed, root, references: [], narSha256, narSize, ca, signatures: [] };
     const made = sourcePath({ name: parsed.name, storeDir: store.storeDir, narSha256 });

@@ -39,6 +39,8 @@ export class World implements StoreAccess {
   readonly writable: boolean;
   readonly sources: Sources = new Sources();
   readonly known: KnownPaths;
+  /** Whether sources outside of the store lie on this machine. */
+  readonly isHost: boolean;
   /** I/O in which the store's paths can be read. */
   readonly io: EvalIO;
   readonly #reader: StoreReader | undefined;
@@ -54,6 +56,7 @@ export class World implements StoreAccess {
     this.#reader = reader;
     this.#build = build;
     this.known = new KnownPaths((path) => this.#readDerivation(path));
+    this.isHost = host.isHost === true;
     this.io = storeIO(host, storeDir, (path) => this.#root(path));
   }
 

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { toJs } from "../../lib/eval/convert.ts";
 import { CLOSURE_BACKEND } from "../../lib/eval/evaluator.ts";
+import { memoryIO } from "../../lib/eval/io/memory.ts";
 import { fileSystemIO, nodeBackend } from "../../lib/eval/node.ts";
 import { demandedOutput, findDerivations } from "../../lib/nix/derivation-set.ts";
 import { instantiate } from "../../lib/nix/instantiate.ts";
@@ -129,6 +130,34 @@ describe("writing", () => {
         `let d = (${text}).out; in { inherit (d) drvPath outPath outputName type; doc = d.doc.outPath; n = builtins.length d.all; u = (derivation { name = "u"; system = "s"; builder = "\${d.doc}"; c = d.drvPath; }).drvPath; }`,
       );
     expect(plain(made(`import ${drv}`))).toEqual(plain(made(`(import ${PACKAGES} { }).structured`)));
+  });
+
+  test("takes sources from where evaluation saw them, be it memory or the store", async () => {
+    // The machine has another file of this name: it must not be taken.
+    const files = { "/etc/hostname": "in memory", "/tree/a": "a", "/tree/b": "b" };
+    const { evaluator, world } = openSession({ io: memoryIO({ files }), writable: true });
+    const value = evaluator.evaluate(`derivation {
+      name = "n"; system = "s"; builder = "b";
+      plain = /etc/hostname;
+      tree = /tree;
+      filtered = builtins.filterSource (path: type: baseNameOf path == "a") /tree;
+      flat = builtins.path { path = /tree/a; recursive = false; };
+      inStore = builtins.path { path = "\${/tree}/b"; recursive = false; name = "flat-in-store"; };
+    }`);
+    const [found] = [...findDerivations(value, new Map())].map(demandedOutput);
+    const { sources } = await instantiate(world, store, [found?.drvPath ?? ""]);
+    expect(sources).toBe(5);
+    const read = async (attr: string, below = "") => {
+      const text = await store.readFile(found?.drvPath ?? "");
+      const match = new RegExp(`\\("${attr}","([^"]+)"\\)`).exec(Buffer.from(text).toString());
+      return Buffer.from(await store.readFile(`${match?.[1]}${below}`)).toString();
+    };
+    expect(await read("plain")).toBe("in memory");
+    expect(await read("tree", "/b")).toBe("b");
+    expect(await read("filtered", "/a")).toBe("a");
+    await expect(read("filtered", "/b")).rejects.toThrow();
+    expect([await read("flat"), await read("inStore")]).toEqual(["a", "b"]);
+    expect((await verifyStore(store)).damage).toEqual([]);
   });
 
   test("notices a source that changed in between", async () => {

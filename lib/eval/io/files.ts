@@ -17,6 +17,7 @@ import type { EvalIO, FileType } from "../io.ts";
 /** The file system and environment of this process. */
 export function fileSystemIO(): EvalIO {
   return {
+    isHost: true,
     fileType: (path) => {
       try {
         return typeOf(lstatSync(native(path)));

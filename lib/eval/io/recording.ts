@@ -3,7 +3,7 @@
 import type { EvalIO } from "../io.ts";
 
 /** The operations of EvalIO. */
-export type IoOperation = keyof EvalIO;
+export type IoOperation = Exclude<keyof EvalIO, "isHost">;
 
 /** One question and its answer; a failure is an answer too. */
 export interface IoRecord {
@@ -35,6 +35,7 @@ export function recordingIO(
     };
   const time = wrap("time", () => io.time());
   return {
+    isHost: io.isHost === true,
     fileType: wrap("fileType", (path) => io.fileType(path)),
     readFile: wrap("readFile", (path) => io.readFile(path)),
     isExecutable: wrap("isExecutable", (path) => io.isExecutable(path)),
