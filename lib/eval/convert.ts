@@ -94,7 +94,7 @@ export function fromJs(input: JsInput): Value {
       return fromFunction(input as (...args: JsValue[]) => JsInput);
     case "undefined":
     case "symbol":
-      throw noValue(`${typeof input}`);
+      throw noValue(typeof input);
     default:
   }
   if (input === null) return null;

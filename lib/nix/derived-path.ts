@@ -23,6 +23,6 @@ export function parseDerivationName(drv: string): DerivationName {
 /** The text that stands for an output of the derivation of this name until it is built. */
 export function outputPlaceholder(drv: string, output: string, storeDir: string): string {
   const { path, outputs } = parseDerivationName(drv);
-  const [first = output, ...rest] = [...outputs, output];
+  const [first, ...rest] = [...outputs, output];
   return rest.reduce(computedPlaceholder, upstreamPlaceholder(StorePath.parseAbsolute(path, storeDir), first));
 }
