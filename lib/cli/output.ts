@@ -5,7 +5,6 @@
 //
 // Node's stream objects cost a tenth of a short command's time to load, so output is written without them where the
 // kernel takes it at once.
-import { once } from "node:events";
 import { writeSync } from "node:fs";
 import { TvixError } from "../base/error.ts";
 import { encodeUtf8 } from "../base/text.ts";
@@ -54,13 +53,18 @@ function news(data: string | Uint8Array, stream: keyof Said): Uint8Array {
   return bytes.subarray(known);
 }
 
-/** Writes text or bytes to standard output, waiting while the pipe is full. A closed pipe (`| head`) ends the process. */
+/**
+ * Writes text or bytes to standard output and waits until they are written, so that bytes may be used again. A closed
+ * pipe (`| head`) ends the process.
+ */
 export async function print(data: string | Uint8Array): Promise<void> {
   const rest = writeNow(STDOUT, news(data, "stdout"));
   if (rest.length === 0) return;
   if (!streamed.has(STDOUT)) process.stdout.on("error", endOnClosedPipe);
   streamed.add(STDOUT);
-  if (!process.stdout.write(rest)) await once(process.stdout, "drain");
+  await new Promise<void>((done) => {
+    process.stdout.write(rest, () => done());
+  });
 }
 
 /** Writes what is to be known on the way to standard error; control characters in it are left out. */

@@ -180,7 +180,7 @@ async function copyLarge(from: BlobService, to: BlobService, digest: Digest): Pr
   const there = await to.has(chunks.map((chunk) => chunk.digest));
   const pieces = there.includes(true)
     ? readChunks(chunks.map((chunk, i) => ({ digest: chunk.digest, blobs: there[i] ? to : from })))
-    : (await openBlob(from, digest)).stream();
+    : await streamAll(from, digest);
   const writer = to.openWrite();
   const hash = new Blake3();
   try {
@@ -197,6 +197,12 @@ async function copyLarge(from: BlobService, to: BlobService, digest: Digest): Pr
   } finally {
     writer.abort();
   }
+}
+
+/** In pieces that are used again: each is written before the next is asked for. */
+async function streamAll(blobs: BlobService, digest: Digest): Promise<AsyncIterable<Uint8Array>> {
+  const reader = await openBlob(blobs, digest);
+  return reader.stream(0, reader.size, true);
 }
 
 async function* readChunks(

@@ -2,19 +2,13 @@
 //
 // File contents go to the castore as they come, small ones in bulk; the shape of the tree is kept in memory and becomes
 // directories at the end. Who names the entries is not trusted: parents that are not directories are refused.
-import { bytesToLatin1, latin1ToBytes } from "../../base/text.ts";
+import { bytesToLatin1 } from "../../base/text.ts";
 import { TvixError } from "../../base/error.ts";
-import type { BlobWriter } from "../blob/service.ts";
-import { type Digest, EMPTY_DIGEST } from "../digest.ts";
-import { Directory, type Entry } from "../directory.ts";
+import type { Directory } from "../directory.ts";
 import type { Node } from "../node.ts";
 import { checkName, displayPath, type TreePath } from "../path.ts";
 import type { Castore } from "../tree.ts";
-
-/** Files up to this many bytes wait for a bulk put. */
-const SMALL = 1 << 18;
-const BULK_BYTES = 8 << 20;
-const BULK_FILES = 4096;
+import { PendingContents, type PendingDirectory, type PendingFile, type PendingNode, settle } from "./pending.ts";
 
 /** How much a tree may be. */
 export interface EntryLimits {
@@ -24,21 +18,6 @@ export interface EntryLimits {
   readonly depth: number;
 }
 
-interface PendingFile {
-  readonly type: "file";
-  readonly executable: boolean;
-  readonly size: number;
-  digest: Digest | undefined;
-}
-
-interface PendingDirectory {
-  readonly type: "directory";
-  /** By name, one char per byte. */
-  readonly entries: Map<string, PendingNode>;
-}
-
-type PendingNode = PendingFile | PendingDirectory | { readonly type: "symlink"; readonly target: Uint8Array };
-
 /**
  * A tree in the making. The root is a directory; the empty path stands for it. An entry named again replaces a file or
  * symlink of its name, and is the same directory where both are directories.
@@ -47,14 +26,13 @@ export class EntryIngestion {
   readonly #castore: Castore;
   readonly #limits: EntryLimits;
   readonly #root: PendingDirectory = { type: "directory", entries: new Map() };
+  readonly #contents: PendingContents;
   #count = 0;
-  #small: { bytes: Uint8Array; file: PendingFile }[] = [];
-  #smallBytes = 0;
-  #open: { file: PendingFile; bytes: Uint8Array | undefined; have: number; writer: BlobWriter | undefined } | undefined;
 
   constructor(castore: Castore, limits: EntryLimits) {
     this.#castore = castore;
     this.#limits = limits;
+    this.#contents = new PendingContents(castore.blobs);
   }
 
   /** @throws TvixError `ERR_CASTORE_TREE_CONFLICT`, `ERR_CASTORE_TREE_LIMIT`, `ERR_CASTORE_NAME` (as the others do) */
@@ -80,25 +58,12 @@ export class EntryIngestion {
   file(path: TreePath, { executable, size }: { executable: boolean; size: number }): void {
     const file: PendingFile = { type: "file", executable, size, digest: undefined };
     this.#set(path, file);
-    if (size === 0) {
-      file.digest = EMPTY_DIGEST;
-      return;
-    }
-    const writer = size > SMALL ? this.#castore.blobs.openWrite() : undefined;
-    this.#open = { file, bytes: writer ? undefined : new Uint8Array(size), have: 0, writer };
+    this.#contents.start(file);
   }
 
   /** The next bytes of the file that was started last; no more in all than its size. They may be reused afterwards. */
-  async contents(bytes: Uint8Array): Promise<void> {
-    const open = this.#open;
-    if (open === undefined) return;
-    if (open.writer) await open.writer.write(bytes);
-    else open.bytes?.set(bytes, open.have);
-    open.have += bytes.length;
-    if (open.have < open.file.size) return;
-    this.#open = undefined;
-    if (open.writer) open.file.digest = await open.writer.close();
-    else await this.#later(open.file, open.bytes as Uint8Array);
+  contents(bytes: Uint8Array): Promise<void> {
+    return this.#contents.write(bytes);
   }
 
   /**
@@ -106,7 +71,7 @@ export class EntryIngestion {
    * @param unwrap a directory that is alone at the top is the root itself
    */
   async finish({ unwrap = false }: { unwrap?: boolean } = {}): Promise<Node> {
-    await this.#flush();
+    await this.#contents.flush();
     const [only, second] = this.#root.entries.values();
     const root = unwrap && second === undefined && only?.type === "directory" ? only : this.#root;
     const leavesFirst: Directory[] = [];
@@ -117,21 +82,7 @@ export class EntryIngestion {
 
   /** Gives a file being written up. */
   abort(): void {
-    this.#open?.writer?.abort();
-  }
-
-  async #later(file: PendingFile, bytes: Uint8Array): Promise<void> {
-    this.#small.push({ bytes, file });
-    this.#smallBytes += bytes.length;
-    if (this.#small.length >= BULK_FILES || this.#smallBytes >= BULK_BYTES) await this.#flush();
-  }
-
-  async #flush(): Promise<void> {
-    if (this.#small.length === 0) return;
-    const digests = await this.#castore.blobs.put(this.#small.map(({ bytes }) => bytes));
-    for (const [i, { file }] of this.#small.entries()) file.digest = digests[i];
-    this.#small = [];
-    this.#smallBytes = 0;
+    this.#contents.abort();
   }
 
   /** The directory at the first `length` names of a path, made where there is nothing. */
@@ -175,20 +126,6 @@ export class EntryIngestion {
   #take(): void {
     if (++this.#count > this.#limits.entries) throw limit(`more than ${this.#limits.entries} entries`);
   }
-}
-
-/** Turns a tree whose digests are all known into nodes; its directories go to `out`, leaves first. */
-function settle(pending: PendingNode, out: Directory[]): Node {
-  if (pending.type === "symlink") return pending;
-  if (pending.type === "file") {
-    if (pending.digest === undefined) throw new TvixError("ERR_CASTORE_MISSING", "a file of the tree did not end");
-    return { ...pending, digest: pending.digest };
-  }
-  const entries: Entry[] = [];
-  for (const [name, node] of pending.entries) entries.push({ name: latin1ToBytes(name), node: settle(node, out) });
-  const directory = Directory.of(entries);
-  out.push(directory);
-  return directory.node();
 }
 
 function conflict(path: TreePath, there: string, wanted: string): TvixError {

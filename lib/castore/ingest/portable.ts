@@ -1,20 +1,18 @@
 // Ingestion into any pair of services: of host trees, and of trees written down in the program.
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { TvixError } from "../../base/error.ts";
 import { encodeUtf8 } from "../../base/text.ts";
 import { DIRECTORY, entryName, SYMLINK, type TreeListing, walkTree as walkHost } from "../../native/tree.ts";
+import type { BlobWriter } from "../blob/service.ts";
 import { asDigest, type Digest, DIGEST_LENGTH } from "../digest.ts";
 import { Directory, type Entry } from "../directory.ts";
 import type { Node } from "../node.ts";
 import type { OperationOptions } from "../progress.ts";
 import { type Castore, hostPath } from "../tree.ts";
 import { buildTree } from "./build.ts";
+import { PendingContents, SMALL } from "./pending.ts";
 
-/** Files up to this many bytes are put in bulk. */
-const SMALL = 1 << 18;
-/** Bytes and files of one bulk put. */
-const BULK_BYTES = 8 << 20;
-const BULK_FILES = 4096;
+/** Bytes of a large file read at once. */
 const PIECE = 1 << 20;
 
 /**
@@ -25,32 +23,22 @@ export async function ingestHost(castore: Castore, path: string, options: Operat
   const listing = await walkHost(path);
   const digests = new Uint8Array(listing.kinds.length * DIGEST_LENGTH);
   const paths = pathsOf(listing);
-  const small: { entry: number; bytes: Uint8Array }[] = [];
-  let smallBytes = 0;
+  const contents = new PendingContents(castore.blobs);
   let done = 0;
   let bytes = 0;
-  const flush = async () => {
-    const stored = await castore.blobs.put(small.map((one) => one.bytes));
-    for (const [i, { entry }] of small.entries()) digests.set(stored[i] as Digest, entry * DIGEST_LENGTH);
-    small.length = 0;
-    smallBytes = 0;
-    options.onProgress?.({ phase: "import", done, bytes });
-  };
   for (const [i, kind] of listing.kinds.entries()) {
     if (kind === DIRECTORY || kind === SYMLINK) continue;
     options.signal?.throwIfAborted();
     const file = hostPath(path, paths[i] ?? []);
     const size = listing.sizes[i] as number;
-    if (size > SMALL) digests.set(await ingestFile(castore, file, size), i * DIGEST_LENGTH);
-    else {
-      small.push({ entry: i, bytes: await readSmall(file, size) });
-      smallBytes += size;
-    }
-    done++;
+    const stored = (digest: Digest) => digests.set(digest, i * DIGEST_LENGTH);
+    if (size > SMALL) stored(await ingestFile(castore, file, size));
+    else await contents.put(await readSmall(file, size), stored);
     bytes += size;
-    if (small.length >= BULK_FILES || smallBytes >= BULK_BYTES) await flush();
+    if (++done % 256 === 0 || size > SMALL) options.onProgress?.({ phase: "import", done, bytes });
   }
-  await flush();
+  await contents.flush();
+  options.onProgress?.({ phase: "import", done, bytes });
   const { root, directories } = buildTree(listing, digests);
   await putDirectories(
     castore,
@@ -80,21 +68,27 @@ async function readSmall(file: Buffer, size: number): Promise<Uint8Array> {
 
 async function ingestFile(castore: Castore, file: Buffer, size: number): Promise<Digest> {
   const handle = await open(file, "r");
-  const writer = castore.blobs.openWrite();
   try {
-    const piece = new Uint8Array(PIECE);
-    let total = 0;
-    for (;;) {
-      const { bytesRead } = await handle.read(piece, 0, PIECE);
-      if (bytesRead === 0) break;
-      total += bytesRead;
-      await writer.write(piece.subarray(0, bytesRead));
+    const writer = castore.blobs.openWrite();
+    try {
+      if ((await copyAll(handle, writer)) !== size) throw changed(file);
+      return await writer.close();
+    } finally {
+      writer.abort();
     }
-    if (total !== size) throw changed(file);
-    return await writer.close();
   } finally {
-    writer.abort();
     await handle.close();
+  }
+}
+
+/** Writes all of a file; how many bytes there were. */
+async function copyAll(handle: FileHandle, writer: BlobWriter): Promise<number> {
+  const piece = new Uint8Array(PIECE);
+  for (let total = 0; ; ) {
+    const { bytesRead } = await handle.read(piece, 0, PIECE);
+    if (bytesRead === 0) return total;
+    total += bytesRead;
+    await writer.write(piece.subarray(0, bytesRead));
   }
 }
 

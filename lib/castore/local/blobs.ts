@@ -16,8 +16,11 @@ export const MIN_CHUNK: number = DEFAULT_AVERAGE / 2;
 /** Bytes that a stream reads in one native call. */
 const READ_GROUP = 2 << 20;
 
-/** Native calls that a stream has under way. */
-const GROUPS_AHEAD = 3;
+/**
+ * Native calls that a stream has under way: one more than the pool of libuv has threads. With fewer, a thread that is
+ * done finds nothing to do and sleeps, and waking it for the next call costs more than the call's JavaScript.
+ */
+const GROUPS_AHEAD = 5;
 
 /** Bytes up to which a read happens in the call itself: a switch of threads would cost more. */
 const SYNC_LIMIT = 1 << 20;

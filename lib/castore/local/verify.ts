@@ -310,7 +310,8 @@ class Verification {
       const list = decodeChunkList(index.blobs.getSealed(digest) ?? new Uint8Array(0));
       if (list.some((chunk) => this.#wanted.has(toHex(chunk.digest)))) return "some of its chunks are lost";
       const hash = new Blake3();
-      for await (const piece of blobs.openReadSync(digest)?.stream() ?? []) hash.update(piece);
+      const reader = blobs.openReadSync(digest);
+      for await (const piece of reader?.stream(0, reader.size, true) ?? []) hash.update(piece);
       return equalBytes(hash.digest(), digest) ? undefined : "its chunks do not make it up";
     } catch (error) {
       if (error instanceof TvixError) return error.message;

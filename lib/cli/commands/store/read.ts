@@ -7,7 +7,7 @@ import { type StoreOptions, withStore } from "./session.ts";
 /** Writes a file's contents to standard output, verified piece by piece. */
 export async function cat(path: string, flags: StoreOptions): Promise<void> {
   await withStore(flags, "read", async (store) => {
-    for await (const piece of store.cat(path)) await print(piece);
+    for await (const piece of store.cat(path, true)) await print(piece);
   });
 }
 
