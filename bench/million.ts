@@ -1,4 +1,4 @@
-// What the row `million` runs in a process of its own: node --import tsx million.ts fill|use STORE.
+// What the row `million` runs in a process of its own: node million.mjs fill|use STORE.
 //
 // `fill` stores a million small blobs; `use` opens the store, asks for 10 000 of them and collects them all. Both print
 // a line of JSON: seconds of that work, and the most memory the process ever held, in bytes.

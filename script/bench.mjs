@@ -6,10 +6,11 @@ import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
-const file = join(root, "build/bench/main.mjs");
+const folder = join(root, "build/bench");
 await build({
-  entryPoints: [join(root, "bench/main.ts")],
-  outfile: file,
+  entryPoints: [join(root, "bench/main.ts"), join(root, "bench/million.ts")],
+  outdir: folder,
+  outExtension: { ".js": ".mjs" },
   bundle: true,
   platform: "node",
   target: "node20",
@@ -22,5 +23,8 @@ await build({
   },
   logLevel: "warning",
 });
-const { status } = spawnSync(process.execPath, [file, ...process.argv.slice(2)], { stdio: "inherit", cwd: root });
+const { status } = spawnSync(process.execPath, [join(folder, "main.mjs"), ...process.argv.slice(2)], {
+  stdio: "inherit",
+  cwd: root,
+});
 process.exitCode = status ?? 1;

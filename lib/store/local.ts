@@ -1,12 +1,14 @@
 // Path infos, NAR index and roots of a local store: further tables in the castore's index.
 import { encodeNode, decodeNode } from "../castore/canonical.ts";
 import { ProtoWriter, asBytes, asNumber, readFields } from "../base/protobuf.ts";
+import { toHex } from "../base/bytes.ts";
 import { TvixError } from "../base/error.ts";
 import { digestText } from "../castore/digest.ts";
 import { CollectedError } from "../castore/local/batch.ts";
 import { missingFrom } from "../castore/local/presence.ts";
 import { indexDamage, type Table } from "../castore/local/index.ts";
 import type { LocalStore } from "../castore/local/store.ts";
+import * as base32 from "../formats/nixbase32.ts";
 import { checkPathInfo, decodePathInfo, encodePathInfo, type PathInfo } from "./path-info.ts";
 import type { NarEntry, NarIndex, PathInfoService } from "./service.ts";
 
@@ -18,7 +20,7 @@ export class LocalPathInfoService implements PathInfoService {
 
   constructor(local: LocalStore) {
     this.#local = local;
-    this.table = local.index.table("pathinfo");
+    this.table = local.index.table("pathinfo", base32.encode);
     this.#generation = local.index.generation();
   }
 
@@ -78,7 +80,7 @@ export class LocalNarIndex implements NarIndex {
 
   constructor(local: LocalStore) {
     this.#local = local;
-    this.table = local.index.table("nar");
+    this.table = local.index.table("nar", (key) => `sha256:${toHex(key)}`);
   }
 
   /** Answers only while the whole tree is in the store. */

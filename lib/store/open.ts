@@ -3,7 +3,7 @@ import { MemoryBlobService } from "../castore/blob/memory.ts";
 import { ObjectBlobService } from "../castore/blob/object.ts";
 import { MemoryDirectoryService } from "../castore/directory/memory.ts";
 import { ObjectDirectoryService } from "../castore/directory/object.ts";
-import { LocalStore } from "../castore/local/store.ts";
+import { LocalStore, type LocalStoreOptions } from "../castore/local/store.ts";
 import { DirObjectStore } from "../castore/object/dir.ts";
 import type { ObjectStore } from "../castore/object/service.ts";
 import { parseAddress } from "./address.ts";
@@ -62,10 +62,15 @@ export async function openStore(address?: string, options: OpenOptions = {}): Pr
       close: async () => objects.close(),
     });
   }
-  const { readOnly } = options;
-  const castore = await LocalStore.open(parsed.directory, readOnly === undefined ? {} : { readOnly });
+  return await openLocalStore(parsed.directory, options);
+}
+
+/** Opens the local store in a directory. @throws what {@link LocalStore.open} throws */
+export async function openLocalStore(directory: string, options: OpenOptions & LocalStoreOptions = {}): Promise<Store> {
+  const castore = await LocalStore.open(directory, options);
   const local = { castore, pathInfos: new LocalPathInfoService(castore), narIndex: new LocalNarIndex(castore) };
-  return new Store({ address: parsed.directory, ...local, local, storeDir, close: () => castore.close() });
+  const { storeDir } = options;
+  return new Store({ address: directory, ...local, local, storeDir, close: () => castore.close() });
 }
 
 /** A store whose parts are all objects. */

@@ -17,7 +17,7 @@ import { StorePath } from "../formats/store-path.ts";
 import { parseAddress } from "./address.ts";
 import { decodeNarEntry } from "./local.ts";
 import { narDigest } from "./nar/render.ts";
-import { openStore } from "./open.ts";
+import { openLocalStore, openStore } from "./open.ts";
 import { decodePathInfo, type PathInfo } from "./path-info.ts";
 import { isContentAddressed } from "./sign.ts";
 import type { LocalParts, Store } from "./store.ts";
@@ -49,19 +49,24 @@ export async function verifyAddress(
   options: VerifyStoreOptions = {},
 ): Promise<VerifyStoreSummary> {
   const parsed = parseAddress(address);
-  if (parsed.kind === "local") {
-    const problems = await checkIndex(parsed.directory, STORE_TABLES, true);
-    if (problems.length > 0) return unusableIndex(parsed.directory, problems);
-  }
-  // To be verified a store has to exist; verifying does not make one.
-  const exists = parsed.kind !== "local" || existsSync(`${parsed.directory}/index.lmdb/data.mdb`);
+  // For its own words about what only a local store has.
+  if (parsed.kind !== "local") return await verifyClosing(await openStore(address), options);
+  const { directory } = parsed;
+  const problems = await checkIndex(directory, STORE_TABLES, true);
+  if (problems.length > 0) return unusableIndex(directory, problems);
   let store: Store;
   try {
-    store = await openStore(address, exists ? {} : { readOnly: true });
+    // To be verified a store has to exist; verifying does not make one.
+    const exists = existsSync(`${directory}/index.lmdb/data.mdb`);
+    store = await openLocalStore(directory, exists ? { checked: true } : { readOnly: true });
   } catch (error) {
-    if (parsed.kind !== "local" || !(error instanceof TvixError) || error.code !== "ERR_STORE_INDEX") throw error;
-    return unusableIndex(parsed.directory, [error.message]);
+    if (!(error instanceof TvixError) || error.code !== "ERR_STORE_INDEX") throw error;
+    return unusableIndex(directory, [error.message]);
   }
+  return await verifyClosing(store, options);
+}
+
+async function verifyClosing(store: Store, options: VerifyStoreOptions): Promise<VerifyStoreSummary> {
   try {
     return await verifyStore(store, options);
   } finally {

@@ -66,4 +66,16 @@ std::string hex(const uint8_t* bytes, size_t size) {
   return out;
 }
 
+std::string digest_text(const uint8_t digest[32]) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out = "b3:";
+  for (size_t i = 0; i < 32; i += 3) {
+    // The last group is one byte short.
+    const uint32_t group = digest[i] << 16 | digest[i + 1] << 8 | (i + 2 < 32 ? digest[i + 2] : 0);
+    for (int shift = 18; shift >= 0; shift -= 6) out += kDigits[group >> shift & 63];
+  }
+  out.back() = '=';
+  return out;
+}
+
 }  // namespace tvix

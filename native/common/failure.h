@@ -33,4 +33,7 @@ std::string errno_text(int error);
 // Lower-case hexadecimal.
 std::string hex(const uint8_t* bytes, size_t size);
 
+// A BLAKE3 digest as all messages write it: "b3:" and padded base64.
+std::string digest_text(const uint8_t digest[32]);
+
 }  // namespace tvix

@@ -57,7 +57,7 @@ Reader::~Reader() { ::close(fd_); }
 
 Failure Reader::corrupt(const Extent& extent, const char* what) const {
   return {"ERR_PACK_CORRUPT",
-          "chunk b3:" + hex(extent.digest.data(), 32) + " in the pack " + quoted(path_) + " at offset " +
+          "chunk " + digest_text(extent.digest.data()) + " in the pack " + quoted(path_) + " at offset " +
               std::to_string(extent.offset) + ": " + what,
           "run `tvix store verify --repair` to fetch it again where a remote has it"};
 }

@@ -1,11 +1,12 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { equalBytes } from "../../lib/base/bytes.ts";
 import { encodeUtf8 } from "../../lib/base/text.ts";
 import { readBlob } from "../../lib/castore/blob/range.ts";
-import { type Digest, digestOf } from "../../lib/castore/digest.ts";
+import type { ChunkMeta } from "../../lib/castore/blob/service.ts";
+import { type Digest, digestOf, digestText } from "../../lib/castore/digest.ts";
 import { LocalIndex } from "../../lib/castore/local/index.ts";
 import { decodeLocation, encodeLocation } from "../../lib/castore/local/packs.ts";
 import { LocalStore } from "../../lib/castore/local/store.ts";
@@ -23,6 +24,48 @@ blobServiceContract("local", { describe, test }, async () => {
 directoryServiceContract("local", { describe, test }, async () => {
   const store = await LocalStore.open(fresh());
   return { service: store.directories, close: () => store.close() };
+});
+
+describe("ranges", () => {
+  test("touch the chunks they cover and no other", async () => {
+    const directory = fresh();
+    const writer = await LocalStore.open(directory);
+    const contents = pseudoRandomBytes(3_000_000, 11);
+    const [digest] = await writer.blobs.put([contents]);
+    const chunks = (await writer.blobs.chunks(digest as Digest)) ?? [];
+    expect(chunks.length).toBeGreaterThan(5);
+    const damaged = chunks[2] as ChunkMeta;
+    const { pack, offset } = writer.blobs.place(damaged);
+    await writer.close();
+    const path = join(directory, "packs", `${String(pack).padStart(6, "0")}.pack`);
+    const bytes = await readFile(path);
+    bytes[offset + 1000] = (bytes[offset + 1000] ?? 0) ^ 1;
+    await writeFile(path, bytes);
+    const store = await LocalStore.open(directory);
+    const reader = store.blobs.openReadSync(digest as Digest);
+    const first = chunks[0]?.size ?? 0;
+    const second = first + (chunks[1]?.size ?? 0);
+    const after = second + damaged.size;
+    for (const [from, to] of [
+      [0, second],
+      [after, contents.length],
+      [first - 5, first + 5],
+      [after, after + 4096],
+    ] as const) {
+      expect(equalBytes((await reader?.read(from, to - from)) ?? bytes, contents.subarray(from, to))).toBe(true);
+    }
+    for (const [from, to] of [
+      [second, second + 1],
+      [after - 1, after],
+      [0, contents.length],
+    ] as const) {
+      await expect(reader?.read(from, to - from)).rejects.toMatchObject({
+        code: "ERR_CASTORE_CORRUPT",
+        message: expect.stringContaining(digestText(damaged.digest)),
+      });
+    }
+    await store.close();
+  });
 });
 
 describe("streams", () => {
@@ -85,12 +128,17 @@ describe("the index", () => {
     expect(table.has(encodeUtf8("a"))).toBe(false);
     await index.close();
   });
-  test("refuses a newer format", async () => {
+  test("refuses a newer format, for writing and for reading, and leaves it as it is", async () => {
     const directory = fresh();
     const index = await LocalIndex.open(directory, false);
     index.write(() => index.table("meta").putSealed(encodeUtf8("format"), encodeUtf8("2")));
     await index.close();
-    await expect(LocalStore.open(directory)).rejects.toMatchObject({ code: "ERR_STORE_VERSION" });
+    const before = await readFile(join(directory, "index.lmdb/data.mdb"));
+    const newer = { code: "ERR_STORE_VERSION", message: expect.stringContaining("2") };
+    await expect(LocalStore.open(directory)).rejects.toMatchObject(newer);
+    await expect(LocalStore.open(directory, { readOnly: true })).rejects.toMatchObject(newer);
+    expect(Buffer.compare(await readFile(join(directory, "index.lmdb/data.mdb")), before)).toBe(0);
+    expect(await readdir(directory)).toEqual(["index.lmdb"]);
   });
   test("locations round trip and nonsense is refused", () => {
     const location = { pack: 4_000_000_000, offset: 2 ** 52 + 12_345, length: 2 ** 30 };

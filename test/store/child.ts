@@ -3,11 +3,15 @@
 //   import  STORE PATH…   imports each path under a root of its name, printing each store path as it is acknowledged
 //   gc      STORE         collects until its standard input ends, printing each time
 //   verify  STORE         prints a line of JSON for each damage found
+//   read    STORE         reads all that roots keep until its standard input ends, printing each time
+//   churn   STORE PATH…   imports each path without a root, again and again until its standard input ends
 //   fill    STORE SMALL LARGE   expects LARGE not to fit; then SMALL must still do
+import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { TvixError } from "../../lib/base/error.ts";
 import { collectGarbage } from "../../lib/store/gc.ts";
 import { openStore } from "../../lib/store/open.ts";
+import { listRoots } from "../../lib/store/roots.ts";
 import type { Store } from "../../lib/store/store.ts";
 import { verifyStore } from "../../lib/store/verify.ts";
 
@@ -21,19 +25,50 @@ async function importAll(store: Store): Promise<void> {
   }
 }
 
-async function collectAgain(store: Store): Promise<void> {
+/** Does something again and again until standard input ends. */
+async function repeat(body: () => Promise<void>): Promise<void> {
   const state = { ended: false };
   process.stdin.resume();
   process.stdin.on("end", () => {
     state.ended = true;
   });
   while (!state.ended) {
-    const { removedChunks } = await collectGarbage(store, { keepShare: 0.9 });
-    say(`removed ${removedChunks}`);
+    await body();
     await new Promise((done) => {
       setTimeout(done, 5);
     });
   }
+}
+
+async function collectAgain(store: Store): Promise<void> {
+  await repeat(async () => {
+    const { removedChunks } = await collectGarbage(store, { keepShare: 0.9 });
+    say(`removed ${removedChunks}`);
+  });
+}
+
+/** Path infos, NARs and files of all roots, each against the hash that the store gives it. */
+async function readAgain(store: Store): Promise<void> {
+  await repeat(async () => {
+    for (const { path } of await listRoots(store)) {
+      const info = await store.info(path);
+      const hash = createHash("sha256");
+      for await (const piece of store.nar(path.basename)) hash.update(piece);
+      if (!hash.digest().equals(info.narSha256)) throw new Error(`${path.basename} was read wrong`);
+      for await (const piece of store.cat(`${path.basename}/large`, true)) if (piece.length === 0) say("nothing");
+    }
+    say("read");
+  });
+}
+
+/** Opens the store anew each time: a pack that a process goes on appending to is not collected. */
+async function churn(): Promise<void> {
+  await repeat(async () => {
+    const store = await openStore(address);
+    for (const path of rest) await store.importPath(path);
+    await store.close();
+    say("imported");
+  });
 }
 
 async function report(store: Store): Promise<void> {
@@ -60,6 +95,8 @@ try {
     ["gc", collectAgain],
     ["verify", report],
     ["fill", fill],
+    ["read", readAgain],
+    ["churn", churn],
   ]);
   await commands.get(command)?.(store);
   await store.close();

@@ -198,6 +198,34 @@ describe("copying", () => {
       }),
     ),
   );
+  test("goes on after it was stopped amid a path: what was sent is not sent again", () =>
+    withStore(fresh(), (from) =>
+      withStore(fresh(), async (to) => {
+        const { a, b } = await chain(from);
+        const paths = [];
+        for (let i = 0; i < 6; i++) {
+          const large = pseudoRandomBytes(2_000_000, 100 + i);
+          paths.push((await from.importPath(mention(`large-${i}`, [], large))).path);
+        }
+        const wanted = [a.path, b.path, ...paths];
+        const stop = new AbortController();
+        const stopped = copyClosure(from, to, wanted, {
+          signal: stop.signal,
+          onProgress: ({ done, bytes }) => {
+            // Two paths are whole, and of the third some is there.
+            if (done === 2 && bytes > 2_000_100) stop.abort();
+          },
+        });
+        await expect(stopped).rejects.toMatchObject({ name: "AbortError" });
+        const all = 2_000_000 + 6 * 2_000_000;
+        const rest = await copyClosure(from, to, wanted);
+        expect(rest.present).toBeGreaterThanOrEqual(2);
+        expect(rest.present + rest.copied.length).toBe(wanted.length);
+        expect(rest.bytes).toBeLessThan(all - 2_000_000);
+        expect((await verifyStore(to)).damage).toEqual([]);
+        for (const path of wanted) expect(await to.info(path)).toEqual(await from.info(path));
+      }),
+    ));
   test("refuses what no trusted key has signed", () =>
     withStore(fresh(), (from) =>
       withStore("memory:", async (to) => {

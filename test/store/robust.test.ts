@@ -8,8 +8,10 @@ import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
 import { TvixError } from "../../lib/base/error.ts";
+import { asDigest, digestText } from "../../lib/castore/digest.ts";
+import { decodeLocation, type Location } from "../../lib/castore/local/packs.ts";
+import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
 import { collectGarbage } from "../../lib/store/gc.ts";
 import { openStore } from "../../lib/store/open.ts";
 import { listRoots, removeRoot } from "../../lib/store/roots.ts";
@@ -21,6 +23,8 @@ const SOAK = process.env["TVIX_SOAK"] === "1";
 const KILLS = SOAK ? 200 : 4;
 const PROCESSES = SOAK ? 8 : 3;
 const FLIPS = SOAK ? 4000 : 40;
+/** Collections that remove something, and readings of all, beside each other. */
+const ROUNDS = SOAK ? 100 : 3;
 const TIMEOUT = SOAK ? 1_800_000 : 60_000;
 const child = fileURLToPath(import.meta.resolve("./child.ts"));
 const { base, fresh } = scratch("robust");
@@ -40,7 +44,12 @@ function overlapping(count: number, files: number, seed: number): string[] {
   });
 }
 
-function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): { process: ChildProcess; lines: string[] } {
+interface Started {
+  readonly process: ChildProcess;
+  readonly lines: string[];
+}
+
+function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Started {
   const process_ = spawn(process.execPath, ["--import", "tsx", child, ...args], {
     env: { ...process.env, ...env },
     stdio: ["pipe", "pipe", "inherit"],
@@ -162,6 +171,31 @@ describe("several processes", () => {
   );
 });
 
+describe("readers in processes of their own", () => {
+  test(
+    "read what is live, whole and right, while others import what is dead and collect it",
+    async () => {
+      const directory = fresh();
+      const [live = "", ...dead] = overlapping(4, 40, 9);
+      const first = start(["import", directory, live]);
+      expect(await ended(first.process)).toBe(0);
+      const [reader, churning, collector] = [["read"], ["churn", ...dead], ["gc"]].map(([command = "", ...rest]) =>
+        start([command, directory, ...rest]),
+      ) as [Started, Started, Started];
+      const removed = () => collector.lines.filter((line) => /^removed [1-9]/.test(line)).length;
+      const read = () => reader.lines.filter((line) => line === "read").length;
+      const over = () => [reader, churning, collector].some((one) => one.process.exitCode !== null);
+      await until(() => (removed() >= ROUNDS && read() >= ROUNDS) || over());
+      for (const one of [reader, churning, collector]) one.process.stdin?.end();
+      for (const one of [reader, churning, collector]) {
+        expect(await ended(one.process), one.lines.join("\n")).toBe(0);
+      }
+      await expectWhole(directory, first.lines.filter(isStorePath));
+    },
+    TIMEOUT,
+  );
+});
+
 /** Whether this user may mount in a namespace of their own. */
 const canMount =
   process.platform === "linux" && spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status === 0;
@@ -219,6 +253,46 @@ describe.skipIf(!canMount)("on awkward disks (skipped where mounting is not allo
   });
 });
 
+/** Makes the next command obey the modes of files even where root runs it. */
+const obeying = ["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"];
+const canObey = process.getuid?.() !== 0 || spawnSync("setpriv", [...obeying, "true"]).status === 0;
+
+describe.skipIf(!canObey)("a directory that may not be written (skipped for a root that has no setpriv)", () => {
+  test("can be read, says why it cannot be written, and stays as it is", async () => {
+    const above = fresh();
+    const directory = join(above, "store");
+    const [tree = "", other = ""] = overlapping(2, 10, 11);
+    mkdirSync(above);
+    expect(await ended(start(["import", directory, tree]).process)).toBe(0);
+    const run = (...args: string[]) => {
+      const command = [process.execPath, "--import", "tsx", child, ...args];
+      const [program = "", ...rest] = process.getuid?.() === 0 ? ["setpriv", ...obeying, ...command] : command;
+      return spawnSync(program, rest, { encoding: "utf8" }).stdout.trim().split("\n");
+    };
+    const before = contentsOf(directory);
+    const mode = (bits: string) => expect(spawnSync("chmod", ["-R", bits, above]).status).toBe(0);
+    mode("a-w");
+    try {
+      expect(run("verify", directory)).toEqual(["open"]);
+      expect(run("import", directory, other)).toEqual(["open", "ERR_STORE_READONLY"]);
+      expect(run("import", join(above, "new"), other)).toEqual(["ERR_STORE_READONLY"]);
+      expect(contentsOf(directory)).toEqual(before);
+    } finally {
+      mode("u+w");
+    }
+    expect(run("import", directory, other)[1]).toMatch(/^[0-9a-z]{32}-/);
+  });
+});
+
+/** Every file below a directory with the hash of its bytes. */
+function contentsOf(directory: string): string[] {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return files.map(({ parentPath, name }) => {
+    const path = join(parentPath, name);
+    return `${path} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`;
+  });
+}
+
 describe("a flipped byte", () => {
   test(
     `in a pack is reported by verify and by the read that meets it (${FLIPS} flips)`,
@@ -227,6 +301,10 @@ describe("a flipped byte", () => {
       const [tree = ""] = overlapping(1, 6, 6);
       const first = await openStore(directory);
       const { path } = await first.importPath(tree);
+      const chunks = [...first.requireLocal("test").castore.index.chunks.entries()].map(({ key, value }) => ({
+        name: digestText(asDigest(key)),
+        ...(decodeLocation(value) as Location),
+      }));
       await first.close();
       const packs = readdirSync(join(directory, "packs")).map((name) => join(directory, "packs", name));
       const pack = packs[0] ?? "";
@@ -245,17 +323,25 @@ describe("a flipped byte", () => {
           failure = error;
         }
         await store.close();
-        // Padding and the like belong to no object; what a read would meet, verify must have named.
-        if (failure !== undefined) {
-          expect(failure).toMatchObject({ code: expect.stringMatching(/^ERR_(CASTORE_CORRUPT|PACK_)/) });
-          expect(damage, `byte ${at}`).not.toEqual([]);
+        const named = damage.map((one) => `${one.kind} ${one.object}`);
+        const hit = chunks.find(({ offset, length }) => at >= offset && at < offset + length);
+        if (hit) {
+          // A byte of contents: whoever meets it names the chunk.
+          expect(named, `byte ${at}`).toContain(`chunk ${hit.name}`);
+          expect(failure, `byte ${at}`).toMatchObject({
+            code: expect.stringMatching(/^ERR_(CASTORE|PACK)_CORRUPT$/),
+            message: expect.stringContaining(hit.name),
+          });
+        } else if (failure === undefined) {
+          // A byte around them, which no read needs: one of a record's head is damage all the same.
+          if (isInRecord(bytes, at)) expect(named.join("\n"), `byte ${at}`).toMatch(/^chunk b3:/m);
+        } else {
+          // The head of the whole file.
+          expect(failure, `byte ${at}`).toMatchObject({
+            code: expect.stringMatching(/^ERR_(CASTORE_CORRUPT|PACK_FORMAT)$/),
+          });
+          expect(named, `byte ${at}`).not.toEqual([]);
         }
-        const touched = isInChunk(bytes, at);
-        if (touched)
-          expect(
-            damage.map((one) => one.kind),
-            `byte ${at}`,
-          ).toContain("chunk");
       }
       writeFileSync(pack, bytes);
       await expectWhole(directory, [path.basename]);
@@ -292,6 +378,8 @@ describe("a flipped byte", () => {
         // What a read cannot give it names; what verify does not name changes no answer.
         if (seen instanceof TvixError) {
           expect(seen.code, `byte ${at}`).toMatch(/^ERR_(STORE_INDEX|STORE_NO_PATH|STORE_VERSION|CASTORE_|PACK_)/);
+          // By a digest, a store path, or the table and page of the index.
+          expect(seen.message, `byte ${at}`).toMatch(NAMES);
           expect(damage, `byte ${at}`).not.toEqual([]);
         } else if (damage.length === 0) expect(seen, `byte ${at}`).toEqual(contents);
         else expect(contents, `byte ${at}`).toEqual(expect.arrayContaining(seen));
@@ -303,6 +391,9 @@ describe("a flipped byte", () => {
     TIMEOUT,
   );
 });
+
+/** What names an object, or a place in the index. */
+const NAMES = /b3:[A-Za-z0-9+/]{43}=|[0-9a-z]{32}|sha256:|"(meta|roots)"|page|table|version|index\.lmdb/;
 
 /** A random byte of the index; with `dense`, one among others that are not zero. */
 function occupied(bytes: Uint8Array, dense: boolean): number {
@@ -340,6 +431,6 @@ async function everything(store: Store): Promise<string[]> {
 }
 
 /** Whether a byte is not one of the zeros between records: the contents here have no long runs of zeros. */
-function isInChunk(bytes: Uint8Array, at: number): boolean {
+function isInRecord(bytes: Uint8Array, at: number): boolean {
   return bytes.subarray(Math.max(0, at - 16), at + 16).some((byte) => byte !== 0) && at > 4096;
 }

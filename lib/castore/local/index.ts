@@ -17,10 +17,11 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Database, RootDatabase } from "lmdb";
 import { concatBytes, equalBytes } from "../../base/bytes.ts";
-import { encodeUtf8 } from "../../base/text.ts";
+import { displayBytes, encodeUtf8 } from "../../base/text.ts";
 import { TvixError } from "../../base/error.ts";
 import { checkIndex, checkIndexSync, type IndexTables } from "../../native/index-check.ts";
 import { blake3 } from "../../native/blake3.ts";
+import { asDigest, digestText } from "../digest.ts";
 
 /** The version of the layout that this code reads and writes. */
 export const FORMAT_VERSION = 1;
@@ -38,12 +39,20 @@ const require = createRequire(import.meta.url);
 export class Table {
   readonly #database: Database<Uint8Array, Uint8Array>;
   readonly #location: string;
+  readonly #keyText: (key: Uint8Array) => string;
   readonly name: string;
 
-  constructor(database: Database<Uint8Array, Uint8Array>, name: string, location: string) {
+  /** @param keyText how messages write a key */
+  constructor(
+    database: Database<Uint8Array, Uint8Array>,
+    name: string,
+    location: string,
+    keyText: (key: Uint8Array) => string,
+  ) {
     this.#database = database;
     this.name = name;
     this.#location = location;
+    this.#keyText = keyText;
   }
 
   has(key: Uint8Array): boolean {
@@ -93,7 +102,7 @@ export class Table {
     const end = sealed.length - SEAL_LENGTH;
     const value = sealed.subarray(0, Math.max(0, end));
     if (end < 0 || !equalBytes(sealed.subarray(end), seal(key, value)))
-      throw indexDamage(this.#location, `an entry of "${this.name}"`);
+      throw indexDamage(this.#location, `the entry of ${this.#keyText(key)} in "${this.name}"`);
     return value;
   }
 
@@ -135,6 +144,11 @@ export class Table {
 
 const PAGE = 1024;
 
+/** Damaged pages may give keys of any length. */
+function keyDigest(key: Uint8Array): string {
+  return key.length === 32 ? digestText(asDigest(key)) : displayBytes(key);
+}
+
 function successor(key: Uint8Array): Uint8Array {
   const out = new Uint8Array(key.length + 1);
   out.set(key);
@@ -163,20 +177,20 @@ export class LocalIndex {
     this.#environment = environment;
     this.#meta = this.table("meta");
     this.#checkVersion();
-    this.chunks = this.table("chunks");
-    this.blobs = this.table("blobs");
-    this.directories = this.table("directories");
+    this.chunks = this.table("chunks", keyDigest);
+    this.blobs = this.table("blobs", keyDigest);
+    this.directories = this.table("directories", keyDigest);
   }
 
   /**
    * Opens the index of the store in `directory`, making it unless `readOnly`. LMDB trusts its file, so all pages are
-   * checked first.
+   * checked first, unless the caller just has.
    * @throws TvixError `ERR_STORE_MISSING`, `ERR_STORE_VERSION`, `ERR_STORE_READONLY`, `ERR_STORE_INDEX`, `ERR_STORE_IO`.
    */
-  static async open(directory: string, readOnly: boolean): Promise<LocalIndex> {
-    if (readOnly) return LocalIndex.openForReading(directory);
+  static async open(directory: string, readOnly: boolean, checked = false): Promise<LocalIndex> {
+    if (readOnly) return LocalIndex.openForReading(directory, checked);
     const path = join(directory, "index.lmdb");
-    const [problem] = await checkIndex(directory, TABLES, false);
+    const [problem] = checked ? [] : await checkIndex(directory, TABLES, false);
     if (problem !== undefined) throw indexDamage(directory, problem);
     try {
       await makeDirectory(path);
@@ -190,12 +204,12 @@ export class LocalIndex {
   }
 
   /** Opens an index that is there, in the call itself. @throws what {@link open} throws */
-  static openForReading(directory: string): LocalIndex {
+  static openForReading(directory: string, checked = false): LocalIndex {
     const path = join(directory, "index.lmdb");
     if (!existsSync(join(path, "data.mdb"))) {
       throw new TvixError("ERR_STORE_MISSING", `there is no store in ${directory}`);
     }
-    const [problem] = checkIndexSync(directory, TABLES, false);
+    const [problem] = checked ? [] : checkIndexSync(directory, TABLES, false);
     if (problem !== undefined) throw indexDamage(directory, problem);
     try {
       return new LocalIndex(directory, true, openEnvironment(path, true));
@@ -204,8 +218,8 @@ export class LocalIndex {
     }
   }
 
-  /** A named database, made on first use. */
-  table(name: string): Table {
+  /** A named database, made on first use; `keyText` is how messages write its keys. */
+  table(name: string, keyText: (key: Uint8Array) => string = displayBytes): Table {
     const known = this.#tables.get(name);
     if (known) return known;
     const database = this.#environment.openDB<Uint8Array, Uint8Array>({
@@ -215,7 +229,7 @@ export class LocalIndex {
       cache: false,
     });
     // A read-only environment answers a name it does not have with nothing.
-    const table = new Table(database ?? emptyDatabase, name, this.directory);
+    const table = new Table(database ?? emptyDatabase, name, this.directory, keyText);
     this.#tables.set(name, table);
     return table;
   }

@@ -17,6 +17,8 @@ import { Packs } from "./packs.ts";
 export interface LocalStoreOptions {
   /** Only read: nothing is made, locked or changed. Default: false, unless the directory cannot be written. */
   readonly readOnly?: boolean;
+  /** The pages of the index have just been checked. Default false: opening checks them. */
+  readonly checked?: boolean;
 }
 
 /** An open local store. */
@@ -44,7 +46,7 @@ export class LocalStore {
    */
   static async open(directory: string, options: LocalStoreOptions = {}): Promise<LocalStore> {
     const readOnly = options.readOnly ?? (await isUnwritableStore(directory));
-    return new LocalStore(directory, await LocalIndex.open(directory, readOnly));
+    return new LocalStore(directory, await LocalIndex.open(directory, readOnly, options.checked));
   }
 
   /** Opens a store that is there for reading, in the call itself. @throws what {@link open} throws */
