@@ -135,14 +135,15 @@ export class LocalBlobService implements BlobService {
 
   /** Fills `into` with whole chunks, verified, one behind the other; it must not be touched until the promise settles. */
   async readChunks(chunks: readonly ChunkMeta[], into: Uint8Array): Promise<void> {
-    const places = chunks.map((chunk) => ({ digest: chunk.digest, ...this.place(chunk) }));
+    const places = chunks.map((chunk) => this.place(chunk));
     const reads: Promise<unknown>[] = [];
     for (let start = 0, at = 0; start < places.length; ) {
       const { pack } = places[start] as Location;
       let end = start;
       let length = 0;
       for (; end < places.length && places[end]?.pack === pack; end++) length += (places[end] as Location).length;
-      reads.push(this.#packs.read(pack, places.slice(start, end), into.subarray(at, at + length)));
+      const target = into.subarray(at, at + length);
+      reads.push(this.#packs.read(pack, chunks.slice(start, end), places.slice(start, end), target));
       at += length;
       start = end;
     }
@@ -312,23 +313,28 @@ class LocalBlobReader implements BlobReader {
     const range = clampRange(this.size, start, end - start);
     if (range.start >= range.end) return;
     const last = this.#find(range.end - 1);
-    const buffers = new Buffers(recycle ? GROUPS_AHEAD + 1 : 0, Math.min(READ_GROUP, this.size));
-    const ahead: { base: number; bytes: Promise<Uint8Array> }[] = [];
+    // What fits into one buffer has none to use again.
+    const buffers = new Buffers(recycle && range.end - range.start > READ_GROUP);
+    const ahead: Group[] = [];
+    let before: Uint8Array | undefined;
     let from = this.#find(range.start);
     while (from <= last || ahead.length > 0) {
       // Several groups under way keep several cores at hashing while the consumer has one.
       while (from <= last && ahead.length < GROUPS_AHEAD) {
         const to = this.#groupEnd(from, last);
         const base = this.#starts[from] as number;
-        const into = buffers.next((this.#starts[to] as number) - base);
-        ahead.push({ base, bytes: this.#read(from, to, into) });
+        const length = (this.#starts[to] as number) - base;
+        const buffer = buffers.take(length);
+        ahead.push({ base, buffer, bytes: this.#read(from, to, buffer.subarray(0, length)) });
         from = to;
       }
-      const next = ahead.shift();
-      if (next === undefined) return;
-      const bytes = await next.bytes;
-      yield bytes.subarray(Math.max(0, range.start - next.base), range.end - next.base);
+      const { base, buffer, bytes } = ahead.shift() as Group;
+      yield (await bytes).subarray(Math.max(0, range.start - base), range.end - base);
+      // The next piece is asked for: the one before this is of no more use.
+      if (before) buffers.give(before);
+      before = buffer;
     }
+    buffers.end();
   }
 
   #groupEnd(from: number, last: number): number {
@@ -346,28 +352,43 @@ class LocalBlobReader implements BlobReader {
   }
 }
 
-/** Memory for one group after the other: new each time, or a few buffers in turns. */
-class Buffers {
-  readonly #turns: number;
-  readonly #length: number;
-  readonly #kept: Uint8Array[] = [];
-  #taken = 0;
+/** Chunks that are read together: where in the blob they begin, and the buffer that their bytes come into. */
+interface Group {
+  readonly base: number;
+  readonly buffer: Uint8Array;
+  readonly bytes: Promise<Uint8Array>;
+}
 
-  /** @param turns how many buffers there are, 0 for a new one each time; @param length of most of them */
-  constructor(turns: number, length: number) {
-    this.#turns = turns;
-    this.#length = length;
+/** Buffers of streams that are over, for those to come: fresh memory is work for the kernel and for the collector. */
+const spare: Uint8Array[] = [];
+
+/** Memory for the groups of a stream: new each time, or used again. */
+class Buffers {
+  readonly #recycle: boolean;
+  readonly #free: Uint8Array[] = [];
+
+  constructor(recycle: boolean) {
+    this.#recycle = recycle;
   }
 
-  next(length: number): Uint8Array {
-    if (this.#turns === 0) return new Uint8Array(length);
-    const turn = this.#taken++ % this.#turns;
-    let buffer = this.#kept[turn];
-    if (buffer === undefined || buffer.length < length) {
-      buffer = new Uint8Array(Math.max(length, this.#length));
-      this.#kept[turn] = buffer;
+  /** At least `length` bytes. */
+  take(length: number): Uint8Array {
+    if (!this.#recycle || length > READ_GROUP) return new Uint8Array(length);
+    return this.#free.pop() ?? spare.pop() ?? new Uint8Array(READ_GROUP);
+  }
+
+  /** Takes a buffer back that nobody needs any more. */
+  give(buffer: Uint8Array): void {
+    if (this.#recycle && buffer.length === READ_GROUP) this.#free.push(buffer);
+  }
+
+  /** The stream has been read to its end. */
+  end(): void {
+    while (spare.length < GROUPS_AHEAD) {
+      const buffer = this.#free.pop();
+      if (buffer === undefined) return;
+      spare.push(buffer);
     }
-    return buffer.subarray(0, length);
   }
 }
 

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { concatBytes } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
 import { PackReader, PackWriter } from "../../native/pack.ts";
-import type { Digest } from "../digest.ts";
+import type { ChunkMeta } from "../blob/service.ts";
 import { type LocalIndex, storeFull } from "./index.ts";
 
 /** Length at which a pack takes no further chunks, in bytes. */
@@ -258,13 +258,9 @@ export class Packs {
   }
 
   /** Fills `into` with chunks of one pack, verified, one behind the other, in one call off the event loop. */
-  async read(pack: number, chunks: readonly (Location & { digest: Digest })[], into: Uint8Array): Promise<void> {
-    const offsets = new Float64Array(chunks.length);
-    const lengths = new Uint32Array(chunks.length);
-    for (const [i, chunk] of chunks.entries()) {
-      offsets[i] = chunk.offset;
-      lengths[i] = chunk.length;
-    }
+  async read(pack: number, chunks: readonly ChunkMeta[], places: readonly Location[], into: Uint8Array): Promise<void> {
+    const offsets = Float64Array.from(places, (place) => place.offset);
+    const lengths = Uint32Array.from(places, (place) => place.length);
     const digests = concatBytes(chunks.map((chunk) => chunk.digest));
     await this.reader(pack).read({ offsets, lengths, digests }, into);
   }
