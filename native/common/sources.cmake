@@ -1,1 +1,1 @@
-target_sources(tvix_native PRIVATE native/common/buffer_pool.cc native/common/failure.cc)
+target_sources(tvix_native PRIVATE native/common/failure.cc)

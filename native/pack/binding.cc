@@ -1,5 +1,4 @@
 // Node-API face of native/pack: writers, readers and scans.
-#include "common/buffer_pool.h"
 #include "pack/wrap.h"
 
 namespace tvix {
@@ -194,21 +193,13 @@ Napi::Value PackReaderWrap::fd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), reader_ ? reader_->fd() : -1);
 }
 
-// An array that the caller fills whole; a large one comes out of the pool and goes back when it is collected.
-static Napi::Uint8Array new_buffer(Napi::Env env, size_t size) {
-  uint8_t* data = size < buffers::kSmallest ? nullptr : buffers::take(size);
-  if (data == nullptr) return Napi::Uint8Array::New(env, size);
-  auto back = [size](Napi::Env, void* buffer) { buffers::give(static_cast<uint8_t*>(buffer), size); };
-  return Napi::Uint8Array::New(env, size, Napi::ArrayBuffer::New(env, data, size, back), 0);
-}
-
 Napi::Value PackReaderWrap::read(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto extents = std::make_shared<std::vector<pack::Extent>>();
   if (!usable(env) || !extents_of(env, info[0], info[1], info[2], *extents)) return env.Undefined();
   size_t total = 0;
   for (const auto& extent : *extents) total += extent.length;
-  Napi::Uint8Array into = info[3].IsTypedArray() ? info[3].As<Napi::Uint8Array>() : new_buffer(env, total);
+  Napi::Uint8Array into = info[3].IsTypedArray() ? info[3].As<Napi::Uint8Array>() : Napi::Uint8Array::New(env, total);
   if (into.ByteLength() < total) return range_error(env, "the target is smaller than the chunks");
   if (into.ByteLength() > total) into = Napi::Uint8Array::New(env, total, into.ArrayBuffer(), into.ByteOffset());
   auto result = std::make_shared<Napi::ObjectReference>(Napi::Persistent(into.As<Napi::Object>()));
