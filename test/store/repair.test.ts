@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { collectBytes } from "../../lib/castore/blob/range.ts";
+import { digestText } from "../../lib/castore/digest.ts";
+import { encodeLocation } from "../../lib/castore/local/packs.ts";
 import { openStore } from "../../lib/store/open.ts";
 import type { Store } from "../../lib/store/store.ts";
 import { verifyStore } from "../../lib/store/verify.ts";
@@ -59,6 +62,20 @@ describe("repair", () => {
         expect((await verifyStore(store)).damage).toEqual([]);
         for await (const piece of store.nar(path.basename)) expect(piece.length).toBeGreaterThan(0);
       });
+    });
+  });
+  test("an entry that leads to no pack is named by whatever reads through it", async () => {
+    await withStore(fresh(), async (store) => {
+      const { path } = await store.importPath(tree);
+      const { castore } = store.requireLocal("test");
+      const { node } = await store.locate(`${path.basename}/hello`);
+      if (node.type !== "file") throw new Error("hello is a file");
+      castore.index.write(() => castore.index.chunks.put(node.digest, encodeLocation(32_768, 4096, node.size)));
+      const named = { code: "ERR_CASTORE_CORRUPT", message: expect.stringContaining(digestText(node.digest)) };
+      await expect(store.readFile(`${path.basename}/hello`)).rejects.toMatchObject(named);
+      await expect(collectBytes(store.nar(path.basename))).rejects.toMatchObject(named);
+      const { damage } = await verifyStore(store, { nars: false });
+      expect(damage).toContainEqual(expect.objectContaining({ kind: "chunk", object: digestText(node.digest) }));
     });
   });
   test("finds an older copy in the packs", async () => {

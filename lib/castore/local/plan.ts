@@ -9,7 +9,8 @@ import type { ChunkMeta } from "../blob/service.ts";
 import { type Digest, EMPTY_DIGEST } from "../digest.ts";
 import { missingDirectory } from "../directory/closure.ts";
 import type { Node } from "../node.ts";
-import { decodeChunkList } from "./blobs.ts";
+import { decodeChunkList, readFailure } from "./blobs.ts";
+import type { Location } from "./packs.ts";
 import type { LocalStore } from "./store.ts";
 
 /** A render plan with pack readers of its own; {@link OwnedPlan.close} closes them. */
@@ -20,11 +21,13 @@ export interface OwnedPlan extends RenderPlan {
 /** Plans tree `root`. @throws TvixError `ERR_CASTORE_MISSING`, `ERR_CASTORE_CORRUPT` */
 export function planTree(store: LocalStore, root: Node): OwnedPlan {
   for (let attempt = 0; ; attempt++) {
+    const planner = new Planner(store);
     try {
-      return new Planner(store).plan(root);
+      return planner.plan(root);
     } catch (error) {
       // A collection may replace a pack between the look-up and the opening.
-      if (!(error instanceof TvixError && error.code === "ERR_PACK_MISSING") || attempt === 4) throw error;
+      const moved = error instanceof TvixError && error.code === "ERR_PACK_MISSING";
+      if (!moved || attempt === 4) throw planner.named(error);
     }
   }
 }
@@ -57,8 +60,16 @@ class Planner {
   readonly #packs: number[] = [];
   readonly #readers = new Map<number, { index: number; reader: PackReader }>();
 
+  /** The chunk that was placed last. */
+  #last: { readonly digest: Digest; readonly place: Location } | undefined;
+
   constructor(store: LocalStore) {
     this.#store = store;
+  }
+
+  /** What planning failed with, saying which chunk it was about when a pack could not be opened. */
+  named(error: unknown): unknown {
+    return this.#last ? readFailure(error, this.#last.digest, this.#last.place) : error;
   }
 
   plan(root: Node): OwnedPlan {
@@ -136,6 +147,7 @@ class Planner {
     this.#counts.push(chunks.length);
     for (const chunk of chunks) {
       const place = this.#store.blobs.place(chunk);
+      this.#last = { digest: chunk.digest, place };
       this.#offsets.push(place.offset);
       this.#lengths.push(place.length);
       this.#digests.push(chunk.digest);
