@@ -22,6 +22,9 @@ interface Options {
   readonly unmount?: boolean;
   readonly virtiofs?: string;
   readonly stats?: boolean;
+  readonly passthrough?: string;
+  readonly passthroughFrom?: number;
+  readonly passthroughLimit?: number;
 }
 
 const EXAMPLES = `
@@ -46,6 +49,9 @@ function program(): Command {
     .option("--gid <number>", "group of everything", userNumber)
     .option("--daemon", "return when the mount is there, and serve it in the background")
     .option("--log <file>", "append a line for each thing that could not be served (default: standard error)")
+    .option("--passthrough <dir>", "let the kernel read large files from copies in DIR, made when first opened (root)")
+    .option("--passthrough-from <MiB>", "size of the smallest file that is copied (default: 64)", sizeNumber)
+    .option("--passthrough-limit <MiB>", "what copies may take together (default: 4096)", sizeNumber)
     .option("--virtiofs <socket>", "instead of mounting, offer the store to a virtual machine (vhost-user-fs)")
     .option("--stats", "say at the end how much of a remote store was fetched")
     .option("--unmount", "unmount DIR, whoever serves it; a dead mount too")
@@ -66,6 +72,12 @@ function program(): Command {
         await serve(options, dir);
       }
     });
+}
+
+function sizeNumber(text: string): number {
+  const number = Number(text);
+  if (/^[1-9]\d*$/.test(text) && number <= 2 ** 32) return number * 2 ** 20;
+  throw new InvalidArgumentError("not a number of MiB");
 }
 
 function userNumber(text: string): number {
@@ -95,7 +107,7 @@ async function serve(options: Options, dir: string | undefined): Promise<void> {
     const served =
       dir === undefined
         ? await offer({ ...shared, socket: options.virtiofs ?? "" })
-        : await mount({ ...shared, mountpoint: dir, allowOther: options.allowOther ?? false });
+        : await mount({ ...shared, mountpoint: dir, allowOther: options.allowOther ?? false, ...copies(options) });
     endOnSignals(served);
     announce(served.place);
     await served.ended;
@@ -103,6 +115,13 @@ async function serve(options: Options, dir: string | undefined): Promise<void> {
   } finally {
     await store.close();
   }
+}
+
+function copies(options: Options): Pick<MountOptions, "passthrough"> {
+  const { passthrough: directory, passthroughFrom: minimum, passthroughLimit: limit } = options;
+  if (directory === undefined) return {};
+  const sizes = { ...(minimum !== undefined && { minimum }), ...(limit !== undefined && { limit }) };
+  return { passthrough: { directory, ...sizes } };
 }
 
 type Watched = ReturnType<typeof watchUse>;

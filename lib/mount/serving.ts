@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { LocalStore } from "../castore/local/store.ts";
 import type { Castore } from "../castore/tree.ts";
-import { fuse, type NativeMount } from "../native/fuse.ts";
+import { fuse, type NativeMount, type NativeMountOptions } from "../native/fuse.ts";
 import { Answers } from "./answers.ts";
 import { type RootOptions, type RootView, viewRoot } from "./root.ts";
 
@@ -32,10 +32,11 @@ export interface Serving {
 }
 
 /**
- * Makes the native side of a file system. The caller starts it, and then calls {@link keepUp}.
+ * Makes the native side of a file system, with what only `own` kind of it has. The caller starts it, and then calls
+ * {@link keepUp}.
  * @throws TvixError `ERR_MOUNT_NATIVE`, or what {@link viewRoot} throws
  */
-export function prepareServing(options: RootOptions & ServingOptions, threads = 1): Serving {
+export function prepareServing(options: RootOptions & ServingOptions, own: Partial<NativeMountOptions> = {}): Serving {
   const { NativeMount } = fuse();
   const view = viewRoot(options);
   const log = options.onLog ?? ((line) => process.stderr.write(`tvix-mount: ${line}\n`));
@@ -43,7 +44,7 @@ export function prepareServing(options: RootOptions & ServingOptions, threads = 
   let end: () => void = () => {};
   const begun = new Promise<void>((resolve) => (begin = resolve));
   const ended = new Promise<void>((resolve) => (end = resolve));
-  const native: NativeMount = new NativeMount(nativeOptions(options, view, threads), () => {
+  const native: NativeMount = new NativeMount({ ...nativeOptions(options, view), ...own }, () => {
     const news = native.take();
     for (const line of news.log) log(line);
     if (news.ready) begin();
@@ -54,11 +55,12 @@ export function prepareServing(options: RootOptions & ServingOptions, threads = 
   return { native, begun, ended };
 }
 
-function castoreOf(options: RootOptions): Castore {
+/** The castore that is served. */
+export function castoreOf(options: RootOptions): Castore {
   return "store" in options ? options.store.castore : options.castore;
 }
 
-function nativeOptions(options: ServingOptions, view: RootView, threads: number) {
+function nativeOptions(options: ServingOptions, view: RootView): NativeMountOptions {
   return {
     root: view.kind === "names" ? new Uint8Array(32) : view.node.digest,
     rootSize: view.kind === "names" ? 0 : view.node.size,
@@ -66,7 +68,7 @@ function nativeOptions(options: ServingOptions, view: RootView, threads: number)
     listRoot: view.kind === "names" && view.names.list !== undefined,
     uid: options.uid ?? process.getuid?.() ?? 0,
     gid: options.gid ?? process.getgid?.() ?? 0,
-    threads,
+    threads: 1,
     directoryCache: options.directoryCache ?? 64 << 20,
     blobCache: options.blobCache ?? 32 << 20,
   };

@@ -19,7 +19,9 @@ export const QUESTION: {
   readonly blob: 4;
   /** `size` bytes at `offset` of blob `key`. Answered by {@link NativeMount.bytes}. */
   readonly read: 5;
-} = { directory: 1, name: 2, root: 3, blob: 4, read: 5 };
+  /** Blob `key`, of `size` bytes, is opened and worth a copy. Answered by {@link NativeMount.copy}. */
+  readonly copy: 6;
+} = { directory: 1, name: 2, root: 3, blob: 4, read: 5, copy: 6 };
 
 /** A question of a mount. Each is to be answered once, or failed. */
 export interface Question {
@@ -60,6 +62,18 @@ export interface NativeMountOptions {
   readonly directoryCache: number;
   /** Bytes of memory for places of blobs. */
   readonly blobCache: number;
+  /** Of a mount: large files that the kernel is to read from copies. */
+  readonly passthrough?: NativePassthrough | undefined;
+}
+
+/** Which files are copied for the kernel, and to where. */
+export interface NativePassthrough {
+  /** Path of the directory for copies. */
+  readonly directory: Uint8Array;
+  /** Bytes of the smallest file that is copied. */
+  readonly minimum: number;
+  /** Bytes of all copies. */
+  readonly limit: number;
 }
 
 /** Figures of a mount. */
@@ -75,6 +89,10 @@ export interface MountCounts {
   readonly blobCache: number;
   /** Questions not yet answered. */
   readonly waiting: number;
+  /** Copies of large files, from which the kernel reads by itself. */
+  readonly copies: number;
+  /** Bytes. */
+  readonly copyBytes: number;
 }
 
 /** The addon's side of a mount. Answers to questions nobody asked fill the caches. */
@@ -108,6 +126,8 @@ export interface NativeMount {
   /** Says that the ranges of a blob are to be asked for one by one. */
   remote(digest: Uint8Array, size: number): void;
   bytes(digest: Uint8Array, offset: number, size: number, bytes: Uint8Array): void;
+  /** Copies a blob whose places were given, off the event loop, and answers. What goes wrong is logged. */
+  copy(digest: Uint8Array): Promise<void>;
   fail(question: number, key: Uint8Array, offset: number, size: number, errno: number): void;
   /** What statfs shows. */
   totals(bytes: number, files: number): void;

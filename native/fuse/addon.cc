@@ -57,7 +57,8 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
          InstanceMethod<&MountWrap::has_directory>("hasDirectory"), InstanceMethod<&MountWrap::children>("children"),
          InstanceMethod<&MountWrap::siblings>("siblings"), InstanceMethod<&MountWrap::names>("names"),
          InstanceMethod<&MountWrap::extents>("extents"), InstanceMethod<&MountWrap::remote>("remote"),
-         InstanceMethod<&MountWrap::bytes>("bytes"), InstanceMethod<&MountWrap::fail>("fail"),
+         InstanceMethod<&MountWrap::bytes>("bytes"), InstanceMethod<&MountWrap::copy>("copy"),
+         InstanceMethod<&MountWrap::fail>("fail"),
          InstanceMethod<&MountWrap::totals>("totals"), InstanceMethod<&MountWrap::sweep>("sweep"),
          InstanceMethod<&MountWrap::counts>("counts"), InstanceMethod<&MountWrap::stop>("stop"),
          InstanceMethod<&MountWrap::stop_sync>("stopSync")});
@@ -79,6 +80,7 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
   Napi::Value extents(const Napi::CallbackInfo& info);
   void remote(const Napi::CallbackInfo& info);
   void bytes(const Napi::CallbackInfo& info);
+  Napi::Value copy(const Napi::CallbackInfo& info);
   void fail(const Napi::CallbackInfo& info);
   void totals(const Napi::CallbackInfo& info);
   void sweep(const Napi::CallbackInfo& info);
@@ -136,6 +138,11 @@ MountWrap::MountWrap(const Napi::CallbackInfo& info)
   options.gid = static_cast<gid_t>(number_of(given.Get("gid")));
   options.directory_cache = number_of(given.Get("directoryCache"));
   options.blob_cache = number_of(given.Get("blobCache"));
+  if (const Napi::Value passthrough = given.Get("passthrough"); passthrough.IsObject()) {
+    const auto settings = passthrough.As<Napi::Object>();
+    options.passthrough = {string_of(settings.Get("directory")), number_of(settings.Get("minimum")),
+                           number_of(settings.Get("limit"))};
+  }
   news_->loop = Loop::of(info.Env());
   news_->wake = wake_;
   auto log = [news = news_](std::string line) {
@@ -377,6 +384,16 @@ void MountWrap::bytes(const Napi::CallbackInfo& info) {
   state_->misses.answer(miss.id(), answer, true);
 }
 
+// copy(digest): copies a blob whose places are known for the kernel to read by itself, and lets go on who opens it.
+Napi::Value MountWrap::copy(const Napi::CallbackInfo& info) {
+  auto work = [state = state_, digest = digest_of(info[0])] {
+    if (const auto blob = state->blobs.get(digest)) state->passthrough.copy(digest, *blob);
+    state->misses.answer(Miss{Question::kCopy, key_of(digest)}.id(), Answer{});
+    return Failure{};
+  };
+  return run_async(info.Env(), work, [](Napi::Env env) { return env.Undefined(); });
+}
+
 // fail(question, key, offset, size, errno)
 void MountWrap::fail(const Napi::CallbackInfo& info) {
   Answer answer;
@@ -414,6 +431,8 @@ Napi::Value MountWrap::counts(const Napi::CallbackInfo& info) {
   set("directoryCache", state_->directories.used());
   set("blobCache", state_->blobs.used());
   set("waiting", state_->misses.waiting());
+  set("copies", state_->passthrough.copies());
+  set("copyBytes", state_->passthrough.bytes());
   return out;
 }
 

@@ -40,6 +40,18 @@ ssize_t pread_up_to(int fd, uint8_t* out, size_t size, uint64_t offset) {
   return static_cast<ssize_t>(done);
 }
 
+bool pwrite_all(int fd, const uint8_t* bytes, size_t size, uint64_t offset) {
+  while (size > 0) {
+    const ssize_t n = pwrite(fd, bytes, size, static_cast<off_t>(offset));
+    if (n < 0 && errno != EINTR) return false;
+    if (n <= 0) continue;
+    bytes += n;
+    size -= static_cast<size_t>(n);
+    offset += static_cast<uint64_t>(n);
+  }
+  return true;
+}
+
 // Packs are filled up to 1 GiB; a mapping that long at least shows what is written later too.
 constexpr uint64_t kMapped = uint64_t{2} << 30;
 
@@ -203,6 +215,27 @@ bool Blob::fail(size_t index, const std::string& why, std::string& problem) {
   problem = "chunk " + digest_text(chunk.digest) + " in " + quoted(packs_[chunk.pack]->path()) + " at offset " +
             std::to_string(chunk.offset) + " " + why;
   return false;
+}
+
+bool Blob::copy(int fd, const Digest& digest, const std::atomic<bool>& stop, std::string& problem) const {
+  const auto failed = [&](std::string why) {
+    problem = std::move(why);
+    return false;
+  };
+  blake3::Hasher hasher;
+  std::vector<uint8_t> buffer;
+  for (const Chunk& chunk : chunks_) {
+    if (stop.load(std::memory_order_relaxed)) return failed("the mount ends");
+    if (buffer.size() < chunk.length) buffer.resize(chunk.length);
+    const ssize_t got = pread_up_to(packs_[chunk.pack]->fd(), buffer.data(), chunk.length, chunk.offset);
+    if (got < 0) return failed("chunk " + digest_text(chunk.digest) + " cannot be read: " + errno_text(errno));
+    if (static_cast<size_t>(got) < chunk.length) return failed("chunk " + digest_text(chunk.digest) + " is cut short");
+    hasher.update(buffer.data(), chunk.length);
+    if (!pwrite_all(fd, buffer.data(), chunk.length, chunk.start)) return failed("writing: " + errno_text(errno));
+  }
+  Digest actual{};
+  hasher.finish(actual.data());
+  return actual == digest || failed("its chunks make up other bytes");
 }
 
 bool Blob::stale() const {

@@ -7,6 +7,7 @@
 //   blob.*         where a file's bytes are in pack files; every chunk is verified before its first byte is served
 //   cache.h        directories and blobs looked at lately, bounded by cost
 //   snapshots.h    open listings of a root whose names come and go
+//   passthrough.*  whole copies of large blobs, from which the kernel reads by itself
 //   misses.*       questions only JavaScript can answer, asked in batches, each once however many requests wait for it
 //   state.h        all of the above as one thing
 //   operations.*   the file system: libfuse's low-level operations over the state

@@ -2,6 +2,7 @@
 // answered when JavaScript has filled what was missing, or by EINTR when its caller gives up.
 #include "fuse/operations.h"
 
+#include <linux/fuse.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -193,8 +194,43 @@ void readlink(fuse_req_t req, fuse_ino_t node) {
 
 // ——— reading files
 
-// ENOSYS: the kernel stops asking and opens by itself, keeping its pages.
-void open(fuse_req_t req, fuse_ino_t, fuse_file_info*) { fuse_reply_err(req, ENOSYS); }
+void reply_opened(fuse_req_t req, const Passthrough::Opened& opened) {
+  // libfuse has no word for the copy's number, which is where the kernel's structure once had its padding.
+  constexpr uint32_t kPassthrough = 1u << 7;  // FOPEN_PASSTHROUGH; no other flag may be beside it
+  struct {
+    uint64_t handle;
+    uint32_t flags;
+    int32_t backing;
+  } const out{opened.handle, opened.backing != 0 ? kPassthrough : uint32_t{FOPEN_KEEP_CACHE}, opened.backing};
+  static_assert(sizeof out == sizeof(fuse_open_out));
+  if (fuse_reply_buf(req, reinterpret_cast<const char*>(&out), sizeof out) != 0) {
+    state_of(req).passthrough.close(opened.handle);
+  }
+}
+
+// ENOSYS: the kernel stops asking and opens by itself, keeping its pages. With passthrough, which is decided here, it has
+// to go on asking.
+void open(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
+  Passthrough& passthrough = state_of(req).passthrough;
+  if (!passthrough.on()) {
+    fuse_reply_err(req, ENOSYS);
+    return;
+  }
+  Inode inode;
+  if (!find_inode(req, node, inode)) return;
+  if (inode.kind != Kind::kFile || !passthrough.wants(inode.size)) return reply_opened(req, {});
+  const Passthrough::Opened opened = passthrough.open(node, inode.digest, false);
+  if (opened.handle != 0) return reply_opened(req, opened);
+  park(req, {Question::kCopy, key_of(inode.digest), 0, inode.size},
+       [node, digest = inode.digest](fuse_req_t req, const Answer&) {
+         reply_opened(req, state_of(req).passthrough.open(node, digest, true));
+       });
+}
+
+void release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  state_of(req).passthrough.close(info->fh);
+  fuse_reply_err(req, 0);
+}
 
 void reply_range(fuse_req_t req, Blob& blob, uint64_t offset, size_t size) {
   thread_local std::vector<iovec> parts;
@@ -470,6 +506,7 @@ const fuse_lowlevel_ops& operations() {
     out.readlink = readlink;
     out.open = open;
     out.read = read;
+    out.release = release;
     out.opendir = opendir;
     out.releasedir = releasedir;
     out.readdir = readdir;

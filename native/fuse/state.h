@@ -16,6 +16,7 @@
 #include "fuse/directory.h"
 #include "fuse/inodes.h"
 #include "fuse/misses.h"
+#include "fuse/passthrough.h"
 #include "fuse/snapshots.h"
 
 namespace tvix::fuse {
@@ -30,6 +31,7 @@ struct Options {
   gid_t gid = 0;
   size_t directory_cache = size_t{64} << 20;  // bytes
   size_t blob_cache = size_t{32} << 20;       // bytes
+  Passthrough::Settings passthrough = {};     // of a mount; guests have none
 };
 
 // What `df` shows.
@@ -54,7 +56,8 @@ struct State {
         blobs(options.blob_cache),
         snapshots(options.directory_cache),
         misses(std::move(wake)),
-        log(std::move(log)) {}
+        log(std::move(log)),
+        passthrough(options.passthrough, this->log) {}
 
   // After the end of a session, before the next one: nobody refers to its inodes and open directories any more.
   void forget_session() {
@@ -72,6 +75,7 @@ struct State {
   Misses misses;
   // One line for people, from any thread.
   const std::function<void(std::string)> log;
+  Passthrough passthrough;
 
   std::atomic<uint64_t> totals_bytes = 0;
   std::atomic<uint64_t> totals_files = 0;
