@@ -63,6 +63,9 @@ function program(): Command {
       if ((dir === undefined) === (options.virtiofs === undefined)) {
         command.error("error: give a directory to mount on, or --virtiofs with a socket");
       }
+      if (options.virtiofs !== undefined && options.passthrough !== undefined) {
+        command.error("error: --passthrough is for mounts, not for --virtiofs");
+      }
       if (dir !== undefined && options.unmount) {
         const { unmountFuse } = await import("../mount/mountpoint.ts");
         await unmountFuse(dir);
