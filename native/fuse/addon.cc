@@ -58,10 +58,9 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
          InstanceMethod<&MountWrap::siblings>("siblings"), InstanceMethod<&MountWrap::names>("names"),
          InstanceMethod<&MountWrap::extents>("extents"), InstanceMethod<&MountWrap::remote>("remote"),
          InstanceMethod<&MountWrap::bytes>("bytes"), InstanceMethod<&MountWrap::copy>("copy"),
-         InstanceMethod<&MountWrap::fail>("fail"),
-         InstanceMethod<&MountWrap::totals>("totals"), InstanceMethod<&MountWrap::sweep>("sweep"),
-         InstanceMethod<&MountWrap::counts>("counts"), InstanceMethod<&MountWrap::stop>("stop"),
-         InstanceMethod<&MountWrap::stop_sync>("stopSync")});
+         InstanceMethod<&MountWrap::fail>("fail"), InstanceMethod<&MountWrap::totals>("totals"),
+         InstanceMethod<&MountWrap::sweep>("sweep"), InstanceMethod<&MountWrap::counts>("counts"),
+         InstanceMethod<&MountWrap::stop>("stop"), InstanceMethod<&MountWrap::stop_sync>("stopSync")});
   }
 
   explicit MountWrap(const Napi::CallbackInfo& info);

@@ -21,6 +21,8 @@ namespace tvix::fuse {
 namespace {
 
 constexpr int64_t kRetryAfter = 2000;
+// Bytes that are copied at a time.
+constexpr uint64_t kPiece = uint64_t{4} << 20;
 
 int64_t now() {
   using namespace std::chrono;
@@ -223,16 +225,29 @@ bool Blob::copy(int fd, const Digest& digest, const std::atomic<bool>& stop, std
     return false;
   };
   blake3::Hasher hasher;
-  std::vector<uint8_t> buffer;
+  // Written by pieces as large as the largest pages, for which chunks are too small and lie askew.
+  std::vector<uint8_t> piece(std::min<uint64_t>(size_, kPiece));
+  size_t filled = 0;
+  uint64_t written = 0;
+  const auto write = [&] {
+    hasher.update(piece.data(), filled);
+    if (!pwrite_all(fd, piece.data(), filled, written)) return failed("writing: " + errno_text(errno));
+    written += std::exchange(filled, 0);
+    return true;
+  };
   for (const Chunk& chunk : chunks_) {
-    if (stop.load(std::memory_order_relaxed)) return failed("the mount ends");
-    if (buffer.size() < chunk.length) buffer.resize(chunk.length);
-    const ssize_t got = pread_up_to(packs_[chunk.pack]->fd(), buffer.data(), chunk.length, chunk.offset);
-    if (got < 0) return failed("chunk " + digest_text(chunk.digest) + " cannot be read: " + errno_text(errno));
-    if (static_cast<size_t>(got) < chunk.length) return failed("chunk " + digest_text(chunk.digest) + " is cut short");
-    hasher.update(buffer.data(), chunk.length);
-    if (!pwrite_all(fd, buffer.data(), chunk.length, chunk.start)) return failed("writing: " + errno_text(errno));
+    for (uint32_t done = 0; done < chunk.length;) {
+      if (stop.load(std::memory_order_relaxed)) return failed("the mount ends");
+      const auto part = static_cast<uint32_t>(std::min<size_t>(chunk.length - done, piece.size() - filled));
+      const ssize_t got = pread_up_to(packs_[chunk.pack]->fd(), piece.data() + filled, part, chunk.offset + done);
+      if (got < 0) return failed("chunk " + digest_text(chunk.digest) + " cannot be read: " + errno_text(errno));
+      if (static_cast<size_t>(got) < part) return failed("chunk " + digest_text(chunk.digest) + " is cut short");
+      done += part;
+      filled += part;
+      if (filled == piece.size() && !write()) return false;
+    }
   }
+  if (!write()) return false;
   Digest actual{};
   hasher.finish(actual.data());
   return actual == digest || failed("its chunks make up other bytes");

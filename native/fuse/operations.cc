@@ -208,8 +208,8 @@ void reply_opened(fuse_req_t req, const Passthrough::Opened& opened) {
   }
 }
 
-// ENOSYS: the kernel stops asking and opens by itself, keeping its pages. With passthrough, which is decided here, it has
-// to go on asking.
+// ENOSYS: the kernel stops asking and opens by itself, keeping its pages. With passthrough, which is decided here, it
+// has to go on asking.
 void open(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
   Passthrough& passthrough = state_of(req).passthrough;
   if (!passthrough.on()) {

@@ -21,7 +21,7 @@ namespace {
 // Protocol 7.40 (include/uapi/linux/fuse.h of Linux 6.9), which the headers that we are built with may not know yet.
 constexpr uint32_t kInitPassthrough = 1u << 5;  // FUSE_PASSTHROUGH, in the upper half of the flags
 constexpr size_t kStackDepthAt = 36;            // max_stack_depth in fuse_init_out
-constexpr uint32_t kStackDepth = 1;             // copies are on an ordinary file system, and we may lie below an overlay
+constexpr uint32_t kStackDepth = 1;  // copies are on an ordinary file system, and we may lie below an overlay
 
 struct BackingMap {
   int32_t fd;

@@ -1,7 +1,7 @@
 // Passthrough: large files that the kernel reads by itself, from whole copies of their blobs.
 //
-// A store keeps a blob as chunks inside packs, and the kernel wants one file with the same bytes at the same offsets. So
-// the first open of a large blob copies it, holding the copy against the blob's digest as it is written, into a file
+// A store keeps a blob as chunks inside packs, and the kernel wants one file with the same bytes at the same offsets.
+// So the first open of a large blob copies it, holding the copy against the blob's digest as it is written, into a file
 // without a name: nobody else can open it, and nothing is left of it when the process is killed. From then on reads
 // and mappings of the file never reach us, and its pages are as large as the copy's file system makes them.
 //
