@@ -22,6 +22,7 @@ interface Options {
   readonly unmount?: boolean;
   readonly virtiofs?: string;
   readonly stats?: boolean;
+  readonly maxInodes?: number;
   readonly passthrough?: string;
   readonly passthroughFrom?: number;
   readonly passthroughLimit?: number;
@@ -53,6 +54,7 @@ function program(): Command {
     .option("--passthrough-from <MiB>", "size of the smallest file that is copied (default: 64)", sizeNumber)
     .option("--passthrough-limit <MiB>", "what copies may take together (default: 4096)", sizeNumber)
     .option("--virtiofs <socket>", "instead of mounting, offer the store to a virtual machine (vhost-user-fs)")
+    .option("--max-inodes <number>", "what the virtual machine may hold at a time (default: 1048576)", countNumber)
     .option("--stats", "say at the end how much of a remote store was fetched")
     .option("--unmount", "unmount DIR, whoever serves it; a dead mount too")
     .version(version(), "-V, --version")
@@ -83,6 +85,12 @@ function sizeNumber(text: string): number {
   throw new InvalidArgumentError("not a number of MiB");
 }
 
+function countNumber(text: string): number {
+  const number = Number(text);
+  if (/^[1-9]\d*$/.test(text) && number < 2 ** 32) return number;
+  throw new InvalidArgumentError("not a number from 1 to 4294967295");
+}
+
 function userNumber(text: string): number {
   const number = Number(text);
   if (/^\d+$/.test(text) && number < 2 ** 32 - 1) return number;
@@ -109,7 +117,7 @@ async function serve(options: Options, dir: string | undefined): Promise<void> {
     const shared = { store, listRoot, onLog: logTo(options.log), ...owner };
     const served =
       dir === undefined
-        ? await offer({ ...shared, socket: options.virtiofs ?? "" })
+        ? await offer({ ...shared, socket: options.virtiofs ?? "", ...bounds(options) })
         : await mount({ ...shared, mountpoint: dir, allowOther: options.allowOther ?? false, ...copies(options) });
     endOnSignals(served);
     announce(served.place);
@@ -118,6 +126,10 @@ async function serve(options: Options, dir: string | undefined): Promise<void> {
   } finally {
     await store.close();
   }
+}
+
+function bounds({ maxInodes }: Options): Pick<ExportOptions, "maxInodes"> {
+  return maxInodes === undefined ? {} : { maxInodes };
 }
 
 function copies(options: Options): Pick<MountOptions, "passthrough"> {

@@ -6,7 +6,7 @@ import { fuse, type NativeMount, type NativeMountOptions } from "../native/fuse.
 import { Answers } from "./answers.ts";
 import { type RootOptions, type RootView, viewRoot } from "./root.ts";
 
-/** Milliseconds between looks for packs that a collection has replaced. */
+/** Milliseconds between looks for packs that a collection has replaced, and for names that may have gone. */
 const SWEEP = 10_000;
 
 /** What mounts and exports have in common. */
@@ -71,14 +71,22 @@ function nativeOptions(options: ServingOptions, view: RootView): NativeMountOpti
     threads: 1,
     directoryCache: options.directoryCache ?? 64 << 20,
     blobCache: options.blobCache ?? 32 << 20,
+    // The kernel of this machine forgets when memory runs short.
+    maxInodes: 0,
   };
 }
 
 /** Does what is to be done from time to time, and at the end of the process, once the service has started. */
 export function keepUp({ native, ended }: Serving, options: RootOptions): void {
   const castore = castoreOf(options);
+  const collections = () => (castore instanceof LocalStore ? castore.index.generation() : Number.NaN);
+  let collected = collections();
   const look = () => {
     native.sweep();
+    // Of a service nobody says what it has let go of.
+    const now = collections();
+    if (now !== collected) native.forgetNames();
+    collected = now;
     void packTotals(castore).then(({ bytes, files }) => native.totals(bytes, files));
   };
   look();

@@ -62,6 +62,8 @@ export interface NativeMountOptions {
   readonly directoryCache: number;
   /** Bytes of memory for places of blobs. */
   readonly blobCache: number;
+  /** How many inodes may be held at a time, the root's included; 0: any number. */
+  readonly maxInodes: number;
   /** Of a mount: large files that the kernel is to read from copies. */
   readonly passthrough?: NativePassthrough | undefined;
 }
@@ -111,6 +113,8 @@ export interface NativeMount {
   siblings(directory: Uint8Array, digest: Uint8Array, limit: number): Uint8Array;
   /** Gives one name of the root, or (`undefined`) all of them, as a canonical directory; as {@link directory}. */
   names(name: Uint8Array | undefined, bytes: Uint8Array): string | undefined;
+  /** Has names of the root asked for again: they may have gone. */
+  forgetNames(): void;
   /**
    * Gives the places of a blob: chunk i is `lengths[i]` bytes at `offsets[i]` of pack file `paths[packs[i]]`, with the
    * digest at `digests[32 i]`. Returns 0, or the errno of a pack that cannot be opened; then nothing is answered.

@@ -37,6 +37,9 @@ namespace tvix::fuse {
 
 using Digest = std::array<uint8_t, 32>;
 
+// By which a name is known in a cache.
+Digest name_digest(std::string_view name);
+
 enum class Kind : uint8_t { kDirectory = 1, kFile = 2, kSymlink = 3 };
 
 // The entries of one directory; immutable.

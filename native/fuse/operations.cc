@@ -138,6 +138,10 @@ void reply_lookup(fuse_req_t req, fuse_ino_t parent, std::string_view name, cons
     return;
   }
   const fuse_entry_param found = entry_of(state, parent, listing, *entry);
+  if (found.ino == 0) {
+    fuse_reply_err(req, ENFILE);
+    return;
+  }
   if (fuse_reply_entry(req, &found) != 0) state.inodes.forget(found.ino, 1);
 }
 
@@ -149,6 +153,10 @@ void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
     return;
   }
   if (state_of(req).is_dynamic_root(parent)) {
+    if (auto known = state_of(req).names.get(name_digest(name))) {
+      reply_lookup(req, parent, name, *known, false);
+      return;
+    }
     // A name that is absent now may come.
     park(req, {Question::kName, name}, [parent, name = std::string(name)](fuse_req_t req, const Answer& answer) {
       reply_lookup(req, parent, name, *answer.listing, false);
@@ -364,14 +372,15 @@ void reply_entries(fuse_req_t req, fuse_ino_t node, const Inode& inode, const Li
     const Listing::Entry& entry = entries[i];
     name = listing.name(entry);
     fuse_entry_param param{};
-    if (plus) {
-      param = entry_of(state, node, listing, entry);
-    } else {
+    // Without an inode, for which there may be no room, an entry is a name only; who wants more looks it up.
+    if (plus) param = entry_of(state, node, listing, entry);
+    if (param.ino == 0) {
+      param = {};
       param.attr.st_ino = inode_of(listing, entry).number;
       param.attr.st_mode = type_of(entry.kind);
     }
     room = add(name.c_str(), param, static_cast<off_t>(i) + 3);
-    if (plus) {
+    if (param.ino != 0) {
       if (room) {
         acquired.push_back(param.ino);
       } else {

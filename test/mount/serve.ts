@@ -27,6 +27,8 @@ export interface Job {
   /** A store's address. */
   readonly store?: string;
   readonly listRoot?: boolean;
+  /** Of an export: how many inodes the guest may hold. */
+  readonly maxInodes?: number;
   /** Of a mount: which files the kernel is to read by itself. */
   readonly passthrough?: PassthroughOptions;
   /** A host tree, kept in memory behind a service that takes 10 ms for each call, mounted under the name `tree`. */
@@ -82,7 +84,8 @@ interface Service {
 
 async function start(job: Job, options: RootOptions & ServingOptions): Promise<Service> {
   if (job.socket !== undefined) {
-    const exported = await exportVirtiofs({ ...options, socket: job.socket });
+    const { socket, maxInodes } = job;
+    const exported = await exportVirtiofs({ ...options, socket, ...(maxInodes !== undefined && { maxInodes }) });
     return { ended: exported.ended, counts: () => exported.counts(), end: () => exported.close() };
   }
   const passed = job.passthrough && { passthrough: job.passthrough };
