@@ -86,8 +86,10 @@ static_assert(sizeof(GuestMemory::Region) == 32);
 
 // Chains of one queue that are served before messages and other queues have their turn.
 constexpr unsigned kTurn = 256;
-// Bytes of a reply that is told of together with others: waking a guest costs more than most replies.
-constexpr uint32_t kSmall = 32 * 1024;
+// Bytes of replies that are told of together while there are more to come: waking a guest costs more than most replies,
+// and as much as copying a hundred kilobytes. Those of a guest that reads by pieces of 128 KiB come in pairs, so that it
+// goes on while we do.
+constexpr uint32_t kTogether = 256 * 1024;
 // How long rings are watched for the next request before the thread sleeps: being woken takes longer than most
 // requests.
 constexpr std::chrono::microseconds kLinger{50};
@@ -529,7 +531,7 @@ unsigned VhostUser::work(unsigned index) {
   {
     std::lock_guard lock(mutex_);
     queue.working = false;
-    if (std::exchange(queue.untold, false)) signal(queue.call.get());
+    if (queue.untold) tell(queue);
   }
   idle_since_ = Clock::now();
   return served;
@@ -551,13 +553,21 @@ bool VhostUser::take(unsigned index) {
   return false;
 }
 
-// A large reply is told of at once, so that the guest takes it while we go on.
 void VhostUser::finish(unsigned index, uint16_t head, uint32_t written) {
   std::lock_guard lock(mutex_);
   Queue& queue = queues_[index];
-  if (!queue.running || !queue.ring.push(head, written)) return;
-  queue.untold = queue.working && written <= kSmall;
-  if (!queue.untold) signal(queue.call.get());
+  if (!queue.running) return;
+  // Once the guest wants to be told, it is asleep: what is finished until it was adds up.
+  if (queue.ring.push(head, written)) queue.untold = true;
+  if (!queue.untold) return;
+  queue.untold_bytes += written;
+  if (!queue.working || queue.untold_bytes >= kTogether) tell(queue);
+}
+
+void VhostUser::tell(Queue& queue) {
+  queue.untold = false;
+  queue.untold_bytes = 0;
+  signal(queue.call.get());
 }
 
 // Until it is set up anew.

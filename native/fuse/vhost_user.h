@@ -71,8 +71,9 @@ class VhostUser : public Transport {
     bool enabled = false;
     bool running = false;
     bool waiting = false;  // had requests when it was armed
-    bool working = false;  // chains are being taken: small replies are told of together
+    bool working = false;  // chains are being taken: replies are told of together
     bool untold = false;   // some are
+    uint64_t untold_bytes = 0;
   };
 
   struct Message;
@@ -99,6 +100,7 @@ class VhostUser : public Transport {
   unsigned work(unsigned index);
   bool take(unsigned index);
   void finish(unsigned index, uint16_t head, uint32_t written);
+  void tell(Queue& queue);
   void break_queue(unsigned index, const std::string& why);
 
   const std::shared_ptr<State> state_;
