@@ -86,10 +86,9 @@ static_assert(sizeof(GuestMemory::Region) == 32);
 
 // Chains of one queue that are served before messages and other queues have their turn.
 constexpr unsigned kTurn = 256;
-// Bytes of replies that are told of together while there are more to come: waking a guest costs more than most replies,
-// and as much as copying a hundred kilobytes. Those of a guest that reads by pieces of 128 KiB come in pairs, so that it
-// goes on while we do.
-constexpr uint32_t kTogether = 256 * 1024;
+// Bytes of replies that are told of together while there are more to come: waking a guest takes as long as copying
+// this much.
+constexpr uint32_t kTogether = 512 * 1024;
 // How long rings are watched for the next request before the thread sleeps: being woken takes longer than most
 // requests.
 constexpr std::chrono::microseconds kLinger{50};
