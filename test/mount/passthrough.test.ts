@@ -115,10 +115,12 @@ describe.runIf(root && modern)("with passthrough", () => {
     expect(await same(two, join(tree, "two"))).toBe(0);
     expect(await served.counts()).toMatchObject({ copies: 1, copyBytes: 3 * MiB + 1 });
     await closeTwo();
-    await expect.poll(() => sh('exec cat "$1" >/dev/null', two).then(() => served.counts())).toMatchObject({
-      copies: 1,
-      copyBytes: 3 * MiB + 2,
-    });
+    await expect
+      .poll(() => sh('exec cat "$1" >/dev/null', two).then(() => served.counts()))
+      .toMatchObject({
+        copies: 1,
+        copyBytes: 3 * MiB + 2,
+      });
     expect(await requestsToRead(served, two)).toBe(2);
     expect(await same(two, join(tree, "two"))).toBe(0);
     expect(await same(one, join(tree, "one"))).toBe(0);
