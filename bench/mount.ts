@@ -54,7 +54,7 @@ function compile(): void {
   mkdirSync(join(root, "build/bench"), { recursive: true });
   const flags = execFileSync("pkg-config", ["--cflags", "--libs", "fuse3"], { encoding: "utf8" }).trim().split(/\s+/);
   execFileSync("cc", ["-O2", "-o", clock, join(root, "bench/fuse-peer.c"), ...flags]);
-  const units = ["front", "hostile", "main"].map((unit) => join(root, `native/test/front/${unit}.cc`));
+  const units = ["front", "hostile", "main", "storm"].map((unit) => join(root, `native/test/front/${unit}.cc`));
   execFileSync("c++", ["-std=c++20", "-O2", "-o", front, ...units]);
 }
 

@@ -65,6 +65,16 @@ describe.runIf(front !== undefined)("a store exported by virtiofs", () => {
     expect((await served.counts()).waiting).toBe(0);
   });
 
+  test("survives a guest that writes its rings at random", async () => {
+    const { directory, name } = await makeStore();
+    const socket = fresh();
+    const served = await serve({ store: directory, socket, listRoot: true });
+    expect(await drive(socket, "storm", "3", "1")).toMatch(/^survived [1-9]\d* storms\n$/);
+    const copy = fresh();
+    expect(await drive(socket, "copy", name, copy)).toBe("");
+    expect(await served.counts()).toMatchObject({ waiting: 0 });
+  });
+
   test("bounds what a guest holds that forgets nothing", async () => {
     const { directory, name } = await makeStore();
     const socket = fresh();

@@ -2,6 +2,7 @@
 //
 //   front SOCKET copy PATH DIR          the tree at PATH below the root, written to the new directory DIR
 //   front SOCKET attack                 everything a hostile guest can do; says how many attacks were survived
+//   front SOCKET storm SECONDS SEED     rings and requests at random
 //   front SOCKET hoard PATH             looks up every entry of directory PATH, forgetting none: how many were had
 //   front SOCKET lookups PATH SECONDS   LOOKUPs of directory PATH's entries, four under way: their number a second
 //   front SOCKET reads PATH SECONDS     READs of 128 KiB of file PATH, four under way: GB/s
@@ -192,8 +193,14 @@ int main(int argc, char** argv) {
     std::printf("survived %d attacks\n", attack(argv[1]));
     return 0;
   }
+  if (command == "storm" && argc == 5) {
+    std::printf("survived %d storms\n", storm(argv[1], std::stod(argv[3]), std::stoull(argv[4])));
+    return 0;
+  }
   if (argc != (command == "hoard" ? 4 : 5)) {
-    fail("usage: front SOCKET copy PATH DIR | attack | hoard PATH | lookups PATH SECONDS | reads PATH SECONDS");
+    fail(
+        "usage: front SOCKET copy PATH DIR | attack | storm SECONDS SEED | hoard PATH | lookups PATH SECONDS | reads "
+        "PATH SECONDS");
   }
   Front front(argv[1]);
   front.set_up();
