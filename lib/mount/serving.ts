@@ -79,12 +79,10 @@ function nativeOptions(options: ServingOptions, view: RootView): NativeMountOpti
 /** Does what is to be done from time to time, and at the end of the process, once the service has started. */
 export function keepUp({ native, ended }: Serving, options: RootOptions): void {
   const castore = castoreOf(options);
-  const collections = () => (castore instanceof LocalStore ? castore.index.generation() : Number.NaN);
-  let collected = collections();
+  let collected = collections(castore);
   const look = () => {
     native.sweep();
-    // Of a service nobody says what it has let go of.
-    const now = collections();
+    const now = collections(castore);
     if (now !== collected) native.forgetNames();
     collected = now;
     void packTotals(castore).then(({ bytes, files }) => native.totals(bytes, files));
@@ -98,6 +96,16 @@ export function keepUp({ native, ended }: Serving, options: RootOptions): void {
     clearInterval(timer);
     process.off("exit", stop);
   });
+}
+
+/** A number that changes with each collection; of a service, which does not say what it has let go of, each time. */
+function collections(castore: Castore): number {
+  if (!(castore instanceof LocalStore)) return Number.NaN;
+  try {
+    return castore.index.generation();
+  } catch {
+    return Number.NaN;
+  }
 }
 
 /** Bytes in packs and number of entries: what `df` shows of a local store, zeros for others. */

@@ -124,7 +124,12 @@ Failure Device::mount(const std::string& mountpoint, bool allow_other) {
     fuse_custom_io io{};
     io.read = read_device;
     io.writev = write_device;
-    fuse_session_custom_io(session_, &io, fd);
+    if (fuse_session_custom_io(session_, &io, fd) != 0) {
+      (void)detach(mountpoint);
+      fuse_session_destroy(session_);
+      session_ = nullptr;
+      return {"ERR_MOUNT_FAILED", "libfuse takes no reading and writing of ours: " + words()};
+    }
   }
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
   if (!device_.empty()) raise_read_ahead();

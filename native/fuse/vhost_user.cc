@@ -92,6 +92,8 @@ constexpr uint32_t kTogether = 512 * 1024;
 // How long rings are watched for the next request before the thread sleeps: being woken takes longer than most
 // requests.
 constexpr std::chrono::microseconds kLinger{50};
+// Lines in the log about one guest.
+constexpr unsigned kComplaints = 100;
 // Milliseconds that a queue's requests have to finish when it is halted.
 constexpr int kPatience = 5000;
 
@@ -278,8 +280,14 @@ void VhostUser::accept_one() {
 }
 
 void VhostUser::drop(const std::string& why) {
-  if (!why.empty()) state_->log("a front-end was disconnected: " + why);
+  if (!why.empty()) complain("a front-end was disconnected: " + why);
   hang_up();
+}
+
+// A guest may break its queues for ever: it does not get to fill a log.
+void VhostUser::complain(const std::string& line) {
+  if (complaints_ > kComplaints) return;
+  state_->log(complaints_++ < kComplaints ? line : "no more is said of this guest");
 }
 
 void VhostUser::hang_up() {
@@ -291,6 +299,7 @@ void VhostUser::hang_up() {
   queues_ = std::vector<Queue>(kQueues);
   memory_ = nullptr;
   features_ = protocol_ = 0;
+  complaints_ = 0;
   connection_.reset();
 }
 
@@ -361,7 +370,7 @@ void VhostUser::handle(Message& message) {
   }
   const bool done = apply(message);
   if ((protocol_ & kProtocolReplyAck) != 0 && (message.header.flags & kNeedReply) != 0) {
-    if (!done) state_->log("a front-end was refused: " + problem_);
+    if (!done) complain("a front-end was refused: " + problem_);
     return reply(done ? 0 : 1);
   }
   if (!done) drop(problem_);
@@ -571,7 +580,7 @@ void VhostUser::tell(Queue& queue) {
 
 // Until it is set up anew.
 void VhostUser::break_queue(unsigned index, const std::string& why) {
-  state_->log("queue " + std::to_string(index) + " of a guest is broken: " + why);
+  complain("queue " + std::to_string(index) + " of a guest is broken: " + why);
   std::lock_guard lock(mutex_);
   queues_[index].running = false;
   signal(queues_[index].error.get());

@@ -84,6 +84,7 @@ class VhostUser : public Transport {
   void turn();
   void linger();
   void drop(const std::string& why);
+  void complain(const std::string& line);
   // Messages. False: the front-end is to be told, or disconnected, with `problem_` as the reason.
   bool receive(Message& message);
   void handle(Message& message);
@@ -116,6 +117,7 @@ class VhostUser : public Transport {
 
   // Of one connection.
   std::string problem_;
+  unsigned complaints_ = 0;
   Clock::time_point idle_since_;  // when the last request was served
   bool lingers_ = false;          // the next one is worth waiting for awake
   uint64_t features_ = 0;

@@ -101,6 +101,26 @@ describe.runIf(hindrance === undefined)("the kernel", () => {
     }
   });
 
+  test("is served the same from caches that hold next to nothing", async () => {
+    const { store, tree, name } = await makeStore();
+    const opened = await openStore(store);
+    const mountpoint = fresh();
+    mkdirSync(mountpoint);
+    const mount = await mountFuse({ store: opened, mountpoint, directoryCache: 1000, blobCache: 1000 });
+    try {
+      const mounted = join(mountpoint, name);
+      expect(await sh('diff -r --no-dereference "$1" "$2"', tree, mounted)).toMatchObject({ status: 0, stdout: "" });
+      const { directoryCache, blobCache, asked } = mount.counts();
+      // Of each, the one thing that was used last stays.
+      expect(directoryCache).toBeLessThan(50_000);
+      expect(blobCache).toBeLessThan(50_000);
+      expect(asked).toBeGreaterThan(5);
+    } finally {
+      await mount.unmount();
+      await opened.close();
+    }
+  });
+
   test("sees a single path of a store as a mount of its own", async () => {
     const { store, tree, name } = await makeStore();
     const opened = await openStore(store);

@@ -151,6 +151,22 @@ describe.runIf(root && modern)("with passthrough", () => {
     ]);
   });
 
+  test("nothing is left of copies when the server is killed", async () => {
+    const { store, tree, name, directory } = await makeStore();
+    const passthrough = { directory, minimum: MiB };
+    const first = await serve({ store, mountpoint: fresh(), passthrough });
+    const { mountpoint } = first;
+    const close = await hold(join(mountpoint, name, "one"));
+    first.child.kill("SIGKILL");
+    await first.ended();
+    expect(readdirSync(directory)).toEqual([]);
+    const second = await serve({ store, mountpoint, passthrough });
+    expect(second.failed).toBeUndefined();
+    expect(await same(join(mountpoint, name, "one"), join(tree, "one"))).toBe(0);
+    expect((await second.counts()).copies).toBe(1);
+    await close();
+  });
+
   test("many open at once while copies come and go", async () => {
     const { store, tree, name, directory } = await makeStore();
     const passthrough = { directory, minimum: MiB, limit: 4 * MiB };
