@@ -9,7 +9,7 @@ import { digestText } from "../../lib/castore/digest.ts";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
 import { openStore } from "../../lib/store/open.ts";
 import { makeTree, scratch } from "../store/fixture.ts";
-import { hindrance, type Served, serve, sh } from "./fixture.ts";
+import { attempt, hindrance, type Served, serve, sh } from "./fixture.ts";
 
 const { fresh } = scratch("passthrough");
 const MiB = 1 << 20;
@@ -160,7 +160,7 @@ describe.runIf(root && modern)("with passthrough", () => {
     first.child.kill("SIGKILL");
     await first.ended();
     expect(readdirSync(directory)).toEqual([]);
-    const second = await serve({ store, mountpoint, passthrough });
+    const second = await attempt({ store, mountpoint, passthrough });
     expect(second.failed).toBeUndefined();
     expect(await same(join(mountpoint, name, "one"), join(tree, "one"))).toBe(0);
     expect((await second.counts()).copies).toBe(1);
