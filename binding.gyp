@@ -44,7 +44,7 @@
         "native/common/binding.cc", "native/common/failure.cc",
         "native/fuse/addon.cc", "native/fuse/blob.cc", "native/fuse/device.cc", "native/fuse/directory.cc",
         "native/fuse/guest_memory.cc", "native/fuse/guest_session.cc", "native/fuse/inodes.cc",
-        "native/fuse/misses.cc", "native/fuse/operations.cc", "native/fuse/request.cc",
+        "native/fuse/misses.cc", "native/fuse/operations.cc", "native/fuse/passthrough.cc", "native/fuse/request.cc",
         "native/fuse/vhost_user.cc", "native/fuse/virtqueue.cc"
       ],
       "cflags": ["<!@(pkg-config --cflags fuse3)"],

@@ -54,7 +54,7 @@ function compile(): void {
   mkdirSync(join(root, "build/bench"), { recursive: true });
   const flags = execFileSync("pkg-config", ["--cflags", "--libs", "fuse3"], { encoding: "utf8" }).trim().split(/\s+/);
   execFileSync("cc", ["-O2", "-o", clock, join(root, "bench/fuse-peer.c"), ...flags]);
-  const units = ["front", "hostile", "main"].map((unit) => join(root, `native/test/front/${unit}.cc`));
+  const units = ["front", "hostile", "main", "storm"].map((unit) => join(root, `native/test/front/${unit}.cc`));
   execFileSync("c++", ["-std=c++20", "-O2", "-o", front, ...units]);
 }
 
@@ -82,12 +82,12 @@ async function stop(child: ChildProcess): Promise<void> {
 const tvixMount = join(root, "dist/cli/tvix-mount.js");
 
 /** Mounts ours or the peer's; where the tree is. */
-async function mount(whose: "ours" | "peer"): Promise<{ tree: string; child: ChildProcess }> {
+async function mount(whose: "ours" | "peer", ...options: string[]): Promise<{ tree: string; child: ChildProcess }> {
   const mountpoint = join(scratch, whose);
   mkdirSync(mountpoint, { recursive: true });
   const child =
     whose === "ours"
-      ? start(process.execPath, tvixMount, "--store", join(scratch, "store"), mountpoint)
+      ? start(process.execPath, tvixMount, "--store", join(scratch, "store"), ...options, mountpoint)
       : start(clock, "mount", mountpoint);
   const streams = [child.stdout, child.stderr].flatMap((stream) => (stream ? [once(stream, "data")] : []));
   await Promise.race(streams);
@@ -215,6 +215,22 @@ export const rows: readonly BenchRow[] = [
     prepare: prepareMounts,
     ours: async () => GB / (await again(join(mounts.ours ?? "", "big"))),
     peers: async () => GB / (await again(join(mounts.peer ?? "", "big"))),
+    cleanup: stopAll,
+  },
+  {
+    name: "mount-passthrough",
+    work: "1 GiB read from a mount with passthrough, its copy made before",
+    peer: "plain file in the page cache",
+    reach: 0.9,
+    sense: "throughput",
+    prepare: async () => {
+      await prepareTree();
+      mounts.ours = (await mount("ours", "--passthrough", scratch)).tree;
+      await time("read", join(mounts.ours, "big"));
+      await time("read", join(scratch, "tree/big"));
+    },
+    ours: async () => GB / (await time("read", join(mounts.ours ?? "", "big"))),
+    peers: async () => GB / (await time("read", join(scratch, "tree/big"))),
     cleanup: stopAll,
   },
   {

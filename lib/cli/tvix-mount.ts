@@ -22,6 +22,10 @@ interface Options {
   readonly unmount?: boolean;
   readonly virtiofs?: string;
   readonly stats?: boolean;
+  readonly maxInodes?: number;
+  readonly passthrough?: string;
+  readonly passthroughFrom?: number;
+  readonly passthroughLimit?: number;
 }
 
 const EXAMPLES = `
@@ -46,7 +50,11 @@ function program(): Command {
     .option("--gid <number>", "group of everything", userNumber)
     .option("--daemon", "return when the mount is there, and serve it in the background")
     .option("--log <file>", "append a line for each thing that could not be served (default: standard error)")
+    .option("--passthrough <dir>", "let the kernel read large files from copies in DIR, made when first opened (root)")
+    .option("--passthrough-from <MiB>", "size of the smallest file that is copied (default: 64)", sizeNumber)
+    .option("--passthrough-limit <MiB>", "what copies may take together (default: 4096)", sizeNumber)
     .option("--virtiofs <socket>", "instead of mounting, offer the store to a virtual machine (vhost-user-fs)")
+    .option("--max-inodes <number>", "what the virtual machine may hold at a time (default: 1048576)", countNumber)
     .option("--stats", "say at the end how much of a remote store was fetched")
     .option("--unmount", "unmount DIR, whoever serves it; a dead mount too")
     .version(version(), "-V, --version")
@@ -57,6 +65,9 @@ function program(): Command {
       if ((dir === undefined) === (options.virtiofs === undefined)) {
         command.error("error: give a directory to mount on, or --virtiofs with a socket");
       }
+      if (options.virtiofs !== undefined && options.passthrough !== undefined) {
+        command.error("error: --passthrough is for mounts, not for --virtiofs");
+      }
       if (dir !== undefined && options.unmount) {
         const { unmountFuse } = await import("../mount/mountpoint.ts");
         await unmountFuse(dir);
@@ -66,6 +77,18 @@ function program(): Command {
         await serve(options, dir);
       }
     });
+}
+
+function sizeNumber(text: string): number {
+  const number = Number(text);
+  if (/^[1-9]\d*$/.test(text) && number <= 2 ** 32) return number * 2 ** 20;
+  throw new InvalidArgumentError("not a number of MiB");
+}
+
+function countNumber(text: string): number {
+  const number = Number(text);
+  if (/^[1-9]\d*$/.test(text) && number < 2 ** 32) return number;
+  throw new InvalidArgumentError("not a number from 1 to 4294967295");
 }
 
 function userNumber(text: string): number {
@@ -94,8 +117,8 @@ async function serve(options: Options, dir: string | undefined): Promise<void> {
     const shared = { store, listRoot, onLog: logTo(options.log), ...owner };
     const served =
       dir === undefined
-        ? await offer({ ...shared, socket: options.virtiofs ?? "" })
-        : await mount({ ...shared, mountpoint: dir, allowOther: options.allowOther ?? false });
+        ? await offer({ ...shared, socket: options.virtiofs ?? "", ...bounds(options) })
+        : await mount({ ...shared, mountpoint: dir, allowOther: options.allowOther ?? false, ...copies(options) });
     endOnSignals(served);
     announce(served.place);
     await served.ended;
@@ -103,6 +126,17 @@ async function serve(options: Options, dir: string | undefined): Promise<void> {
   } finally {
     await store.close();
   }
+}
+
+function bounds({ maxInodes }: Options): Pick<ExportOptions, "maxInodes"> {
+  return maxInodes === undefined ? {} : { maxInodes };
+}
+
+function copies(options: Options): Pick<MountOptions, "passthrough"> {
+  const { passthrough: directory, passthroughFrom: minimum, passthroughLimit: limit } = options;
+  if (directory === undefined) return {};
+  const sizes = { ...(minimum !== undefined && { minimum }), ...(limit !== undefined && { limit }) };
+  return { passthrough: { directory, ...sizes } };
 }
 
 type Watched = ReturnType<typeof watchUse>;

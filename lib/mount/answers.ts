@@ -79,6 +79,9 @@ export class Answers {
         this.#native.bytes(key, offset, size, await reader.read(offset, size));
         return;
       }
+      case QUESTION.copy:
+        if (this.#local) this.#giveExtents(this.#local, asDigest(key));
+        return await this.#native.copy(key);
       default:
         throw new TvixError("ERR_MOUNT_QUESTION", `the native side asks question ${question}, which is unknown`);
     }

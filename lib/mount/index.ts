@@ -5,6 +5,7 @@ export {
   type MountBehaviour,
   mountFuse,
   type MountOptions,
+  type PassthroughOptions,
   type StoreMountOptions,
   type TreeMountOptions,
 } from "./mount.ts";

@@ -11,12 +11,14 @@
 // Never touch a mount by a synchronous call (`fs.readFileSync`) from the process that serves it: when the answer takes
 // JavaScript, the process waits for itself and cannot even be killed. `node:fs/promises` is fine. `tvix-mount` serves
 // from a process of its own.
+import { resolve } from "node:path";
 import { TvixError } from "../base/error.ts";
+import { LocalStore } from "../castore/local/store.ts";
 import { typed } from "../native/failure.ts";
-import type { MountCounts, NativeMount } from "../native/fuse.ts";
+import type { MountCounts, NativeMount, NativePassthrough } from "../native/fuse.ts";
 import { detachMount, prepareMountpoint } from "./mountpoint.ts";
 import type { RootOptions, StoreRootOptions, TreeRootOptions } from "./root.ts";
-import { keepUp, prepareServing, type ServingOptions } from "./serving.ts";
+import { castoreOf, keepUp, prepareServing, type ServingOptions } from "./serving.ts";
 
 /** Milliseconds the kernel has to begin, and users of a mount to leave when it is unmounted. */
 const PATIENCE = 5000;
@@ -30,6 +32,21 @@ export interface MountBehaviour extends ServingOptions {
   readonly allowOther?: boolean;
   /** Threads that read requests, at most. Default: 2. */
   readonly threads?: number;
+  /** Let the kernel read large files by itself. Default: it does not. */
+  readonly passthrough?: PassthroughOptions;
+}
+
+/**
+ * Large files of a local store that the kernel reads by itself, from copies: FUSE passthrough, which takes root and
+ * Linux 6.9. Where it is not to be had, a line in the log says so, and files are read as without it.
+ */
+export interface PassthroughOptions {
+  /** Where copies are made, on an ordinary file system. They have no names, and end with the mount. */
+  readonly directory: string;
+  /** Bytes of the smallest file that is copied, when it is opened first. Default: 64 MiB. */
+  readonly minimum?: number;
+  /** Bytes that copies may take together; those that nobody has open make room. Default: 4 GiB. */
+  readonly limit?: number;
 }
 
 /** Mounts the paths of a store. */
@@ -82,10 +99,12 @@ export class Mount {
  * process left on the directory is removed first. At the end of the process the mount is unmounted.
  * @throws TvixError `ERR_MOUNT_NATIVE` (no libfuse3, or not built), `ERR_MOUNT_DEVICE` (no /dev/fuse),
  *   `ERR_MOUNT_POINT` (not a directory that can be used), `ERR_MOUNT_BUSY` (a mount of ours is there),
- *   `ERR_MOUNT_ROOT` (the root is not a directory), `ERR_MOUNT_FAILED`
+ *   `ERR_MOUNT_ROOT` (the root is not a directory), `ERR_MOUNT_PASSTHROUGH` (no local store, or no directory for
+ *   copies), `ERR_MOUNT_FAILED`
  */
 export async function mountFuse(options: MountOptions): Promise<Mount> {
-  const serving = prepareServing(options, options.threads ?? 2);
+  const { threads = 2, passthrough } = options;
+  const serving = prepareServing(options, { threads, passthrough: passthrough && copying(passthrough, options) });
   const { native, begun, ended } = serving;
   const mountpoint = await prepareMountpoint(options.mountpoint);
   start(native, mountpoint, options.allowOther ?? false);
@@ -96,6 +115,14 @@ export async function mountFuse(options: MountOptions): Promise<Mount> {
     throw new TvixError("ERR_MOUNT_FAILED", `the kernel did not begin to use the mount on ${mountpoint}`);
   }
   return mount;
+}
+
+function copying(passthrough: PassthroughOptions, options: RootOptions): NativePassthrough {
+  if (!(castoreOf(options) instanceof LocalStore)) {
+    throw new TvixError("ERR_MOUNT_PASSTHROUGH", "only files of a local store can be passed through to the kernel");
+  }
+  const { directory, minimum = 64 << 20, limit = 4 * 2 ** 30 } = passthrough;
+  return { directory: Buffer.from(resolve(directory)), minimum: Math.max(1, minimum), limit };
 }
 
 function start(native: NativeMount, mountpoint: string, allowOther: boolean): void {

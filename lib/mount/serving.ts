@@ -2,11 +2,11 @@
 import { statSync } from "node:fs";
 import { LocalStore } from "../castore/local/store.ts";
 import type { Castore } from "../castore/tree.ts";
-import { fuse, type NativeMount } from "../native/fuse.ts";
+import { fuse, type NativeMount, type NativeMountOptions } from "../native/fuse.ts";
 import { Answers } from "./answers.ts";
 import { type RootOptions, type RootView, viewRoot } from "./root.ts";
 
-/** Milliseconds between looks for packs that a collection has replaced. */
+/** Milliseconds between looks for packs that a collection has replaced, and for names that may have gone. */
 const SWEEP = 10_000;
 
 /** What mounts and exports have in common. */
@@ -32,10 +32,11 @@ export interface Serving {
 }
 
 /**
- * Makes the native side of a file system. The caller starts it, and then calls {@link keepUp}.
+ * Makes the native side of a file system, with what only `own` kind of it has. The caller starts it, and then calls
+ * {@link keepUp}.
  * @throws TvixError `ERR_MOUNT_NATIVE`, or what {@link viewRoot} throws
  */
-export function prepareServing(options: RootOptions & ServingOptions, threads = 1): Serving {
+export function prepareServing(options: RootOptions & ServingOptions, own: Partial<NativeMountOptions> = {}): Serving {
   const { NativeMount } = fuse();
   const view = viewRoot(options);
   const log = options.onLog ?? ((line) => process.stderr.write(`tvix-mount: ${line}\n`));
@@ -43,7 +44,7 @@ export function prepareServing(options: RootOptions & ServingOptions, threads = 
   let end: () => void = () => {};
   const begun = new Promise<void>((resolve) => (begin = resolve));
   const ended = new Promise<void>((resolve) => (end = resolve));
-  const native: NativeMount = new NativeMount(nativeOptions(options, view, threads), () => {
+  const native: NativeMount = new NativeMount({ ...nativeOptions(options, view), ...own }, () => {
     const news = native.take();
     for (const line of news.log) log(line);
     if (news.ready) begin();
@@ -54,11 +55,12 @@ export function prepareServing(options: RootOptions & ServingOptions, threads = 
   return { native, begun, ended };
 }
 
-function castoreOf(options: RootOptions): Castore {
+/** The castore that is served. */
+export function castoreOf(options: RootOptions): Castore {
   return "store" in options ? options.store.castore : options.castore;
 }
 
-function nativeOptions(options: ServingOptions, view: RootView, threads: number) {
+function nativeOptions(options: ServingOptions, view: RootView): NativeMountOptions {
   return {
     root: view.kind === "names" ? new Uint8Array(32) : view.node.digest,
     rootSize: view.kind === "names" ? 0 : view.node.size,
@@ -66,17 +68,23 @@ function nativeOptions(options: ServingOptions, view: RootView, threads: number)
     listRoot: view.kind === "names" && view.names.list !== undefined,
     uid: options.uid ?? process.getuid?.() ?? 0,
     gid: options.gid ?? process.getgid?.() ?? 0,
-    threads,
+    threads: 1,
     directoryCache: options.directoryCache ?? 64 << 20,
     blobCache: options.blobCache ?? 32 << 20,
+    // The kernel of this machine forgets when memory runs short.
+    maxInodes: 0,
   };
 }
 
 /** Does what is to be done from time to time, and at the end of the process, once the service has started. */
 export function keepUp({ native, ended }: Serving, options: RootOptions): void {
   const castore = castoreOf(options);
+  let collected = collections(castore);
   const look = () => {
     native.sweep();
+    const now = collections(castore);
+    if (now !== collected) native.forgetNames();
+    collected = now;
     void packTotals(castore).then(({ bytes, files }) => native.totals(bytes, files));
   };
   look();
@@ -88,6 +96,16 @@ export function keepUp({ native, ended }: Serving, options: RootOptions): void {
     clearInterval(timer);
     process.off("exit", stop);
   });
+}
+
+/** A number that changes with each collection; of a service, which does not say what it has let go of, each time. */
+function collections(castore: Castore): number {
+  if (!(castore instanceof LocalStore)) return Number.NaN;
+  try {
+    return castore.index.generation();
+  } catch {
+    return Number.NaN;
+  }
 }
 
 /** Bytes in packs and number of entries: what `df` shows of a local store, zeros for others. */

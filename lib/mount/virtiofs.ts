@@ -10,11 +10,18 @@ import type { MountCounts, NativeMount } from "../native/fuse.ts";
 import type { RootOptions } from "./root.ts";
 import { keepUp, prepareServing, type ServingOptions } from "./serving.ts";
 
+const MAX_INODES = 1 << 20;
+
 /** Options of {@link exportVirtiofs}. */
 export type ExportOptions = RootOptions &
   ServingOptions & {
     /** Path of the socket to make. One that a dead process left is replaced. */
     readonly socket: string;
+    /**
+     * How many inodes the guest may hold at a time: files, directories and symlinks that it has looked up and not
+     * forgotten. Each takes some hundreds of bytes here. Beyond that a look-up fails with ENFILE. Default: 1 048 576.
+     */
+    readonly maxInodes?: number;
   };
 
 /** An export of this process. The process stays alive while it is there. */
@@ -55,7 +62,7 @@ export class VirtiofsExport {
  *   `ERR_MOUNT_BUSY` (another process serves it), `ERR_MOUNT_ROOT` (the root is not a directory)
  */
 export async function exportVirtiofs(options: ExportOptions): Promise<VirtiofsExport> {
-  const serving = prepareServing(options);
+  const serving = prepareServing(options, { maxInodes: Math.max(1, options.maxInodes ?? MAX_INODES) });
   const socket = await realSocket(options.socket);
   guarded(() => serving.native.listen(Buffer.from(socket)));
   keepUp(serving, options);

@@ -19,7 +19,9 @@ export const QUESTION: {
   readonly blob: 4;
   /** `size` bytes at `offset` of blob `key`. Answered by {@link NativeMount.bytes}. */
   readonly read: 5;
-} = { directory: 1, name: 2, root: 3, blob: 4, read: 5 };
+  /** Blob `key`, of `size` bytes, is opened and worth a copy. Answered by {@link NativeMount.copy}. */
+  readonly copy: 6;
+} = { directory: 1, name: 2, root: 3, blob: 4, read: 5, copy: 6 };
 
 /** A question of a mount. Each is to be answered once, or failed. */
 export interface Question {
@@ -60,6 +62,20 @@ export interface NativeMountOptions {
   readonly directoryCache: number;
   /** Bytes of memory for places of blobs. */
   readonly blobCache: number;
+  /** How many inodes may be held at a time, the root's included; 0: any number. */
+  readonly maxInodes: number;
+  /** Of a mount: large files that the kernel is to read from copies. */
+  readonly passthrough?: NativePassthrough | undefined;
+}
+
+/** Which files are copied for the kernel, and to where. */
+export interface NativePassthrough {
+  /** Path of the directory for copies. */
+  readonly directory: Uint8Array;
+  /** Bytes of the smallest file that is copied. */
+  readonly minimum: number;
+  /** Bytes of all copies. */
+  readonly limit: number;
 }
 
 /** Figures of a mount. */
@@ -75,6 +91,10 @@ export interface MountCounts {
   readonly blobCache: number;
   /** Questions not yet answered. */
   readonly waiting: number;
+  /** Copies of large files, from which the kernel reads by itself. */
+  readonly copies: number;
+  /** Bytes. */
+  readonly copyBytes: number;
 }
 
 /** The addon's side of a mount. Answers to questions nobody asked fill the caches. */
@@ -93,6 +113,8 @@ export interface NativeMount {
   siblings(directory: Uint8Array, digest: Uint8Array, limit: number): Uint8Array;
   /** Gives one name of the root, or (`undefined`) all of them, as a canonical directory; as {@link directory}. */
   names(name: Uint8Array | undefined, bytes: Uint8Array): string | undefined;
+  /** Has names of the root asked for again: they may have gone. */
+  forgetNames(): void;
   /**
    * Gives the places of a blob: chunk i is `lengths[i]` bytes at `offsets[i]` of pack file `paths[packs[i]]`, with the
    * digest at `digests[32 i]`. Returns 0, or the errno of a pack that cannot be opened; then nothing is answered.
@@ -108,6 +130,8 @@ export interface NativeMount {
   /** Says that the ranges of a blob are to be asked for one by one. */
   remote(digest: Uint8Array, size: number): void;
   bytes(digest: Uint8Array, offset: number, size: number, bytes: Uint8Array): void;
+  /** Copies a blob whose places were given, off the event loop, and answers. What goes wrong is logged. */
+  copy(digest: Uint8Array): Promise<void>;
   fail(question: number, key: Uint8Array, offset: number, size: number, errno: number): void;
   /** What statfs shows. */
   totals(bytes: number, files: number): void;

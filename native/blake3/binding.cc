@@ -55,6 +55,7 @@ Napi::Value hash_blobs(const Napi::CallbackInfo& info) {
   std::vector<Digest> digests(blobs.size());
   blake3::hash_blobs(blobs.data(), blobs.size(), digests.data());
   Napi::Uint8Array out = Napi::Uint8Array::New(info.Env(), 32 * digests.size());
+  if (!out.Data()) return out;
   for (size_t i = 0; i < digests.size(); i++) std::copy(digests[i].begin(), digests[i].end(), out.Data() + 32 * i);
   return out;
 }

@@ -149,7 +149,7 @@ std::string string_of(const Napi::Value& value) {
 
 Napi::Value new_bytes(Napi::Env env, const void* data, size_t size) {
   auto out = Napi::Uint8Array::New(env, size);
-  if (size > 0) std::memcpy(out.Data(), data, size);
+  if (size > 0 && out.Data()) std::memcpy(out.Data(), data, size);
   return out;
 }
 

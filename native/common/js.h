@@ -43,7 +43,7 @@ inline void give(const Napi::Value& out, const std::array<uint8_t, 32>& digest) 
 // A new Uint8Array with a buffer of its own.
 inline Napi::Value digest(Napi::Env env, const std::array<uint8_t, 32>& digest) {
   Napi::Uint8Array out = Napi::Uint8Array::New(env, digest.size());
-  std::copy(digest.begin(), digest.end(), out.Data());
+  if (out.Data()) std::copy(digest.begin(), digest.end(), out.Data());
   return out;
 }
 

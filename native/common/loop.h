@@ -7,6 +7,7 @@
 
 #include <napi.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -72,12 +73,30 @@ ByteView bytes_of(const Napi::Value& value);
 std::string string_of(const Napi::Value& value);
 Napi::Value new_bytes(Napi::Env env, const void* data, size_t size);
 
-// A typed array with the elements of a vector of the same type.
-template <typename T>
-Napi::TypedArrayOf<T> new_array(Napi::Env env, const std::vector<T>& values) {
+// A typed array with the elements of a vector. An environment that is being terminated gives no memory any more, and
+// nobody will see what is missing then: the array is empty.
+template <typename T, typename U = T>
+Napi::TypedArrayOf<T> new_array(Napi::Env env, const std::vector<U>& values) {
   auto array = Napi::TypedArrayOf<T>::New(env, values.size());
-  std::copy(values.begin(), values.end(), array.Data());
+  if (array.Data()) std::copy(values.begin(), values.end(), array.Data());
   return array;
+}
+
+// One column of a table as a typed array: `get` of each row.
+template <typename T, typename Row, typename Get>
+Napi::TypedArrayOf<T> column(Napi::Env env, const std::vector<Row>& rows, Get get) {
+  std::vector<T> values(rows.size());
+  std::transform(rows.begin(), rows.end(), values.begin(), get);
+  return new_array<T>(env, values);
+}
+
+// The digests of all rows, one behind the other.
+template <typename Row, typename Get>
+Napi::TypedArrayOf<uint8_t> digest_column(Napi::Env env, const std::vector<Row>& rows, Get get) {
+  std::vector<uint8_t> values;
+  values.reserve(32 * rows.size());
+  for (const Row& row : rows) values.insert(values.end(), get(row).begin(), get(row).end());
+  return new_array<uint8_t>(env, values);
 }
 
 template <typename T>

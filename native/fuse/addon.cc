@@ -56,8 +56,9 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
          InstanceMethod<&MountWrap::take>("take"), InstanceMethod<&MountWrap::directory>("directory"),
          InstanceMethod<&MountWrap::has_directory>("hasDirectory"), InstanceMethod<&MountWrap::children>("children"),
          InstanceMethod<&MountWrap::siblings>("siblings"), InstanceMethod<&MountWrap::names>("names"),
-         InstanceMethod<&MountWrap::extents>("extents"), InstanceMethod<&MountWrap::remote>("remote"),
-         InstanceMethod<&MountWrap::bytes>("bytes"), InstanceMethod<&MountWrap::fail>("fail"),
+         InstanceMethod<&MountWrap::forget_names>("forgetNames"), InstanceMethod<&MountWrap::extents>("extents"),
+         InstanceMethod<&MountWrap::remote>("remote"), InstanceMethod<&MountWrap::bytes>("bytes"),
+         InstanceMethod<&MountWrap::copy>("copy"), InstanceMethod<&MountWrap::fail>("fail"),
          InstanceMethod<&MountWrap::totals>("totals"), InstanceMethod<&MountWrap::sweep>("sweep"),
          InstanceMethod<&MountWrap::counts>("counts"), InstanceMethod<&MountWrap::stop>("stop"),
          InstanceMethod<&MountWrap::stop_sync>("stopSync")});
@@ -76,9 +77,11 @@ class MountWrap : public Napi::ObjectWrap<MountWrap> {
   Napi::Value children(const Napi::CallbackInfo& info);
   Napi::Value siblings(const Napi::CallbackInfo& info);
   Napi::Value names(const Napi::CallbackInfo& info);
+  void forget_names(const Napi::CallbackInfo& info);
   Napi::Value extents(const Napi::CallbackInfo& info);
   void remote(const Napi::CallbackInfo& info);
   void bytes(const Napi::CallbackInfo& info);
+  Napi::Value copy(const Napi::CallbackInfo& info);
   void fail(const Napi::CallbackInfo& info);
   void totals(const Napi::CallbackInfo& info);
   void sweep(const Napi::CallbackInfo& info);
@@ -136,6 +139,12 @@ MountWrap::MountWrap(const Napi::CallbackInfo& info)
   options.gid = static_cast<gid_t>(number_of(given.Get("gid")));
   options.directory_cache = number_of(given.Get("directoryCache"));
   options.blob_cache = number_of(given.Get("blobCache"));
+  if (const uint64_t limit = number_of(given.Get("maxInodes")); limit > 0) options.max_inodes = limit;
+  if (const Napi::Value passthrough = given.Get("passthrough"); passthrough.IsObject()) {
+    const auto settings = passthrough.As<Napi::Object>();
+    options.passthrough = {string_of(settings.Get("directory")), number_of(settings.Get("minimum")),
+                           number_of(settings.Get("limit"))};
+  }
   news_->loop = Loop::of(info.Env());
   news_->wake = wake_;
   auto log = [news = news_](std::string line) {
@@ -310,9 +319,12 @@ Napi::Value MountWrap::names(const Napi::CallbackInfo& info) {
   if (!answer.listing) return Napi::String::New(info.Env(), problem);
   const bool root = info[0].IsUndefined();
   const Miss miss{root ? Question::kRoot : Question::kName, root ? std::string() : string_of(info[0])};
+  if (!root && !answer.listing->entries().empty()) state_->names.put(name_digest(miss.key), answer.listing);
   state_->misses.answer(miss.id(), answer);
   return info.Env().Undefined();
 }
+
+void MountWrap::forget_names(const Napi::CallbackInfo&) { state_->names.clear(); }
 
 // A pack opened before and still in use, or opened now; null with errno.
 std::shared_ptr<const Pack> MountWrap::pack(const std::string& path) {
@@ -377,6 +389,16 @@ void MountWrap::bytes(const Napi::CallbackInfo& info) {
   state_->misses.answer(miss.id(), answer, true);
 }
 
+// copy(digest): copies a blob whose places are known for the kernel to read by itself, and lets go on who opens it.
+Napi::Value MountWrap::copy(const Napi::CallbackInfo& info) {
+  auto work = [state = state_, digest = digest_of(info[0])] {
+    if (const auto blob = state->blobs.get(digest)) state->passthrough.copy(digest, *blob);
+    state->misses.answer(Miss{Question::kCopy, key_of(digest)}.id(), Answer{});
+    return Failure{};
+  };
+  return run_async(info.Env(), work, [](Napi::Env env) { return env.Undefined(); });
+}
+
 // fail(question, key, offset, size, errno)
 void MountWrap::fail(const Napi::CallbackInfo& info) {
   Answer answer;
@@ -414,6 +436,8 @@ Napi::Value MountWrap::counts(const Napi::CallbackInfo& info) {
   set("directoryCache", state_->directories.used());
   set("blobCache", state_->blobs.used());
   set("waiting", state_->misses.waiting());
+  set("copies", state_->passthrough.copies());
+  set("copyBytes", state_->passthrough.bytes());
   return out;
 }
 

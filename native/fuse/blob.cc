@@ -21,6 +21,8 @@ namespace tvix::fuse {
 namespace {
 
 constexpr int64_t kRetryAfter = 2000;
+// Bytes that are copied at a time.
+constexpr uint64_t kPiece = uint64_t{4} << 20;
 
 int64_t now() {
   using namespace std::chrono;
@@ -38,6 +40,18 @@ ssize_t pread_up_to(int fd, uint8_t* out, size_t size, uint64_t offset) {
     done += static_cast<size_t>(n);
   }
   return static_cast<ssize_t>(done);
+}
+
+bool pwrite_all(int fd, const uint8_t* bytes, size_t size, uint64_t offset) {
+  while (size > 0) {
+    const ssize_t n = pwrite(fd, bytes, size, static_cast<off_t>(offset));
+    if (n < 0 && errno != EINTR) return false;
+    if (n <= 0) continue;
+    bytes += n;
+    size -= static_cast<size_t>(n);
+    offset += static_cast<uint64_t>(n);
+  }
+  return true;
 }
 
 // Packs are filled up to 1 GiB; a mapping that long at least shows what is written later too.
@@ -203,6 +217,40 @@ bool Blob::fail(size_t index, const std::string& why, std::string& problem) {
   problem = "chunk " + digest_text(chunk.digest) + " in " + quoted(packs_[chunk.pack]->path()) + " at offset " +
             std::to_string(chunk.offset) + " " + why;
   return false;
+}
+
+bool Blob::copy(int fd, const Digest& digest, const std::atomic<bool>& stop, std::string& problem) const {
+  const auto failed = [&](std::string why) {
+    problem = std::move(why);
+    return false;
+  };
+  blake3::Hasher hasher;
+  // Written by pieces as large as the largest pages, for which chunks are too small and lie askew.
+  std::vector<uint8_t> piece(std::min<uint64_t>(size_, kPiece));
+  size_t filled = 0;
+  uint64_t written = 0;
+  const auto write = [&] {
+    hasher.update(piece.data(), filled);
+    if (!pwrite_all(fd, piece.data(), filled, written)) return failed("writing: " + errno_text(errno));
+    written += std::exchange(filled, 0);
+    return true;
+  };
+  for (const Chunk& chunk : chunks_) {
+    for (uint32_t done = 0; done < chunk.length;) {
+      if (stop.load(std::memory_order_relaxed)) return failed("the mount ends");
+      const auto part = static_cast<uint32_t>(std::min<size_t>(chunk.length - done, piece.size() - filled));
+      const ssize_t got = pread_up_to(packs_[chunk.pack]->fd(), piece.data() + filled, part, chunk.offset + done);
+      if (got < 0) return failed("chunk " + digest_text(chunk.digest) + " cannot be read: " + errno_text(errno));
+      if (static_cast<size_t>(got) < part) return failed("chunk " + digest_text(chunk.digest) + " is cut short");
+      done += part;
+      filled += part;
+      if (filled == piece.size() && !write()) return false;
+    }
+  }
+  if (!write()) return false;
+  Digest actual{};
+  hasher.finish(actual.data());
+  return actual == digest || failed("its chunks make up other bytes");
 }
 
 bool Blob::stale() const {

@@ -70,6 +70,9 @@ class Blob {
   // Gives the same bytes without reading them: they are to be taken by copy_mapped(), or by the kernel. False, if one
   // of their chunks is not verified yet.
   bool view(uint64_t offset, size_t size, std::vector<iovec>& parts) const;
+  // Writes all of it to a file from its beginning, and holds what was written against `digest`, the blob's own. False
+  // with a reason; also when `stop` was set meanwhile.
+  bool copy(int fd, const Digest& digest, const std::atomic<bool>& stop, std::string& problem) const;
   // Whether it failed long enough ago to be worth looking up again: a repair may have mended it.
   bool stale() const;
   bool uses_unlinked() const;

@@ -65,6 +65,10 @@ class Cache {
     }
   }
 
+  void clear() {
+    remove_if([](const T&) { return true; });
+  }
+
   size_t used() {
     std::lock_guard lock(mutex_);
     return used_;

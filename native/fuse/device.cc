@@ -11,6 +11,7 @@
 #include <spawn.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,21 +65,48 @@ std::string unescape(const std::string& text) {
   return out;
 }
 
+// Reading and writing as libfuse does it, with a word about passthrough put into the first reply.
+struct Negotiation : Channel {
+  using Channel::Channel;
+  bool offered = false;
+  std::atomic<bool> over = false;
+};
+
+ssize_t read_device(int fd, void* buffer, size_t size, void* channel) {
+  const ssize_t got = read(fd, buffer, size);
+  auto* own = static_cast<Negotiation*>(static_cast<Channel*>(channel));
+  if (!own->over && got > 0) own->offered = own->state.passthrough.offered(buffer, static_cast<size_t>(got));
+  return got;
+}
+
+ssize_t write_device(int fd, iovec* parts, int count, void* channel) {
+  auto* own = static_cast<Negotiation*>(static_cast<Channel*>(channel));
+  if (own->over) return writev(fd, parts, count);
+  if (own->offered) own->state.passthrough.accept(parts, count);
+  own->over = true;
+  const ssize_t written = writev(fd, parts, count);
+  own->state.passthrough.attach(fd, own->offered);
+  return written;
+}
+
 }  // namespace
 
 Device::Device(std::shared_ptr<State> state, unsigned threads, std::function<void()> ended)
-    : state_(std::move(state)), channel_(*state_), limit_(threads < 1 ? 1 : threads), ended_(std::move(ended)) {}
+    : state_(std::move(state)), limit_(threads < 1 ? 1 : threads), ended_(std::move(ended)) {
+  channel_ = state_->passthrough.wanted() ? std::make_unique<Negotiation>(*state_) : std::make_unique<Channel>(*state_);
+}
 
 Device::~Device() { stop(); }
 
 Failure Device::mount(const std::string& mountpoint, bool allow_other) {
+  if (Failure failure = state_->passthrough.prepare()) return failure;
   fuse_set_log_func(take_words);
   words();
   std::string options = "fsname=tvix,subtype=tvix,ro,nosuid,nodev,default_permissions";
   if (allow_other) options += ",allow_other";
   char* argv[] = {const_cast<char*>("tvix"), const_cast<char*>("-o"), options.data(), nullptr};
   fuse_args args = FUSE_ARGS_INIT(3, argv);
-  session_ = fuse_session_new(&args, &operations(), sizeof(fuse_lowlevel_ops), &channel_);
+  session_ = fuse_session_new(&args, &operations(), sizeof(fuse_lowlevel_ops), channel_.get());
   fuse_opt_free_args(&args);
   if (!session_) return {"ERR_MOUNT_FAILED", "libfuse cannot start: " + words()};
   stop_event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -92,6 +120,17 @@ Failure Device::mount(const std::string& mountpoint, bool allow_other) {
   mountpoint_ = mountpoint;
   device_ = device_at(mountpoint);
   const int fd = fuse_session_fd(session_);
+  if (state_->passthrough.wanted()) {
+    fuse_custom_io io{};
+    io.read = read_device;
+    io.writev = write_device;
+    if (fuse_session_custom_io(session_, &io, fd) != 0) {
+      (void)detach(mountpoint);
+      fuse_session_destroy(session_);
+      session_ = nullptr;
+      return {"ERR_MOUNT_FAILED", "libfuse takes no reading and writing of ours: " + words()};
+    }
+  }
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
   if (!device_.empty()) raise_read_ahead();
   threads_.emplace_back([this] { serve(); });
@@ -182,6 +221,7 @@ void Device::stop() {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   state_->misses.close(ENODEV);
+  state_->passthrough.detach();
   // Not fuse_session_unmount(), which unmounts whatever is at the mountpoint.
   fuse_session_destroy(session_);
   session_ = nullptr;

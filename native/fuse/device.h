@@ -37,7 +37,7 @@ class Device : public Transport {
   void note_load(const void* buffer);
 
   const std::shared_ptr<State> state_;
-  Channel channel_;
+  std::unique_ptr<Channel> channel_;
   const unsigned limit_;
   const std::function<void()> ended_;
   std::string mountpoint_;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "blake3/blake3.h"
+
 namespace tvix::fuse {
 
 namespace {
@@ -99,6 +101,12 @@ bool valid_name(std::string_view name) {
 }
 
 }  // namespace
+
+Digest name_digest(std::string_view name) {
+  Digest out{};
+  blake3::hash(reinterpret_cast<const uint8_t*>(name.data()), name.size(), out.data());
+  return out;
+}
 
 std::shared_ptr<const Listing> Listing::decode(std::vector<uint8_t> bytes, std::string& problem) {
   auto refuse = [&](const char* why) {

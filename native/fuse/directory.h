@@ -7,6 +7,7 @@
 //   blob.*         where a file's bytes are in pack files; every chunk is verified before its first byte is served
 //   cache.h        directories and blobs looked at lately, bounded by cost
 //   snapshots.h    open listings of a root whose names come and go
+//   passthrough.*  whole copies of large blobs, from which the kernel reads by itself
 //   misses.*       questions only JavaScript can answer, asked in batches, each once however many requests wait for it
 //   state.h        all of the above as one thing
 //   operations.*   the file system: libfuse's low-level operations over the state
@@ -35,6 +36,9 @@
 namespace tvix::fuse {
 
 using Digest = std::array<uint8_t, 32>;
+
+// By which a name is known in a cache.
+Digest name_digest(std::string_view name);
 
 enum class Kind : uint8_t { kDirectory = 1, kFile = 2, kSymlink = 3 };
 

@@ -51,7 +51,7 @@ Inode inode_of(const Listing& listing, const Listing::Entry& entry) {
   return out;
 }
 
-Inodes::Inodes(Inode root) {
+Inodes::Inodes(Inode root, size_t limit) : limit_(limit) {
   root.number = kRootNode;
   slots_.push_back({std::move(root), {}, 1, 0});
 }
@@ -59,6 +59,8 @@ Inodes::Inodes(Inode root) {
 uint64_t Inodes::acquire(uint64_t parent, std::string_view name, const Inode& inode) {
   std::string key = key_of(parent, name, inode);
   std::lock_guard lock(mutex_);
+  const bool full = slots_.size() - free_.size() >= limit_;
+  if (full && !by_key_.contains(key)) return 0;
   auto [found, fresh] = by_key_.try_emplace(std::move(key), 0);
   if (!fresh) {
     Slot& slot = slots_[found->second];
@@ -67,6 +69,7 @@ uint64_t Inodes::acquire(uint64_t parent, std::string_view name, const Inode& in
       slot.lookups++;
       return node_of(found->second, slot.generation);
     }
+    if (full) return 0;
     slot.key.clear();
   }
   uint32_t index;

@@ -37,10 +37,10 @@ Inode inode_of(const Listing& listing, const Listing::Entry& entry);
 
 class Inodes {
  public:
-  // The root is always there and never forgotten.
-  explicit Inodes(Inode root);
+  // The root is always there and never forgotten. There are at most `limit`, the root included.
+  explicit Inodes(Inode root, size_t limit = SIZE_MAX);
 
-  // The node id of an entry of directory `parent`, counted as one more lookup by the kernel.
+  // The node id of an entry of directory `parent`, counted as one more lookup by the kernel; 0 when there are too many.
   uint64_t acquire(uint64_t parent, std::string_view name, const Inode& inode);
   // False for a node id that the kernel was never given, or has forgotten.
   bool find(uint64_t node, Inode& out);
@@ -59,6 +59,7 @@ class Inodes {
   };
   Slot* slot_of(uint64_t node);
 
+  const size_t limit_;
   std::mutex mutex_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_;

@@ -24,6 +24,7 @@ enum class Question : uint8_t {
   kRoot = 3,       // no key. Answer: the listing of the root.
   kBlob = 4,       // key: digest, size. Answer: a blob.
   kRead = 5,       // key: digest, offset and size. Answer: bytes.
+  kCopy = 6,       // key: digest, size. Answer: none, a copy was tried.
 };
 
 struct Miss {

@@ -2,6 +2,7 @@
 // answered when JavaScript has filled what was missing, or by EINTR when its caller gives up.
 #include "fuse/operations.h"
 
+#include <linux/fuse.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -137,6 +138,10 @@ void reply_lookup(fuse_req_t req, fuse_ino_t parent, std::string_view name, cons
     return;
   }
   const fuse_entry_param found = entry_of(state, parent, listing, *entry);
+  if (found.ino == 0) {
+    fuse_reply_err(req, ENFILE);
+    return;
+  }
   if (fuse_reply_entry(req, &found) != 0) state.inodes.forget(found.ino, 1);
 }
 
@@ -148,6 +153,10 @@ void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
     return;
   }
   if (state_of(req).is_dynamic_root(parent)) {
+    if (auto known = state_of(req).names.get(name_digest(name))) {
+      reply_lookup(req, parent, name, *known, false);
+      return;
+    }
     // A name that is absent now may come.
     park(req, {Question::kName, name}, [parent, name = std::string(name)](fuse_req_t req, const Answer& answer) {
       reply_lookup(req, parent, name, *answer.listing, false);
@@ -193,8 +202,43 @@ void readlink(fuse_req_t req, fuse_ino_t node) {
 
 // ——— reading files
 
-// ENOSYS: the kernel stops asking and opens by itself, keeping its pages.
-void open(fuse_req_t req, fuse_ino_t, fuse_file_info*) { fuse_reply_err(req, ENOSYS); }
+void reply_opened(fuse_req_t req, const Passthrough::Opened& opened) {
+  // libfuse has no word for the copy's number, which is where the kernel's structure once had its padding.
+  constexpr uint32_t kPassthrough = 1u << 7;  // FOPEN_PASSTHROUGH; no other flag may be beside it
+  struct {
+    uint64_t handle;
+    uint32_t flags;
+    int32_t backing;
+  } const out{opened.handle, opened.backing != 0 ? kPassthrough : uint32_t{FOPEN_KEEP_CACHE}, opened.backing};
+  static_assert(sizeof out == sizeof(fuse_open_out));
+  if (fuse_reply_buf(req, reinterpret_cast<const char*>(&out), sizeof out) != 0) {
+    state_of(req).passthrough.close(opened.handle);
+  }
+}
+
+// ENOSYS: the kernel stops asking and opens by itself, keeping its pages. With passthrough, which is decided here, it
+// has to go on asking.
+void open(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
+  Passthrough& passthrough = state_of(req).passthrough;
+  if (!passthrough.on()) {
+    fuse_reply_err(req, ENOSYS);
+    return;
+  }
+  Inode inode;
+  if (!find_inode(req, node, inode)) return;
+  if (inode.kind != Kind::kFile || !passthrough.wants(inode.size)) return reply_opened(req, {});
+  const Passthrough::Opened opened = passthrough.open(node, inode.digest, false);
+  if (opened.handle != 0) return reply_opened(req, opened);
+  park(req, {Question::kCopy, key_of(inode.digest), 0, inode.size},
+       [node, digest = inode.digest](fuse_req_t req, const Answer&) {
+         reply_opened(req, state_of(req).passthrough.open(node, digest, true));
+       });
+}
+
+void release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  state_of(req).passthrough.close(info->fh);
+  fuse_reply_err(req, 0);
+}
 
 void reply_range(fuse_req_t req, Blob& blob, uint64_t offset, size_t size) {
   thread_local std::vector<iovec> parts;
@@ -328,14 +372,15 @@ void reply_entries(fuse_req_t req, fuse_ino_t node, const Inode& inode, const Li
     const Listing::Entry& entry = entries[i];
     name = listing.name(entry);
     fuse_entry_param param{};
-    if (plus) {
-      param = entry_of(state, node, listing, entry);
-    } else {
+    // Without an inode, for which there may be no room, an entry is a name only; who wants more looks it up.
+    if (plus) param = entry_of(state, node, listing, entry);
+    if (param.ino == 0) {
+      param = {};
       param.attr.st_ino = inode_of(listing, entry).number;
       param.attr.st_mode = type_of(entry.kind);
     }
     room = add(name.c_str(), param, static_cast<off_t>(i) + 3);
-    if (plus) {
+    if (param.ino != 0) {
       if (room) {
         acquired.push_back(param.ino);
       } else {
@@ -470,6 +515,7 @@ const fuse_lowlevel_ops& operations() {
     out.readlink = readlink;
     out.open = open;
     out.read = read;
+    out.release = release;
     out.opendir = opendir;
     out.releasedir = releasedir;
     out.readdir = readdir;

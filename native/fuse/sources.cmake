@@ -6,6 +6,7 @@ add_library(tvix_fuse STATIC
   native/fuse/guest_memory.cc
   native/fuse/inodes.cc
   native/fuse/misses.cc
+  native/fuse/passthrough.cc
   native/fuse/request.cc
   native/fuse/virtqueue.cc)
 target_link_libraries(tvix_fuse PUBLIC tvix_native)

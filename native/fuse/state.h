@@ -16,6 +16,7 @@
 #include "fuse/directory.h"
 #include "fuse/inodes.h"
 #include "fuse/misses.h"
+#include "fuse/passthrough.h"
 #include "fuse/snapshots.h"
 
 namespace tvix::fuse {
@@ -30,7 +31,12 @@ struct Options {
   gid_t gid = 0;
   size_t directory_cache = size_t{64} << 20;  // bytes
   size_t blob_cache = size_t{32} << 20;       // bytes
+  size_t max_inodes = SIZE_MAX;               // that whoever asks may hold
+  Passthrough::Settings passthrough = {};     // of a mount; guests have none
 };
+
+// Bytes for names of a dynamic root: ten thousand paths or so.
+inline constexpr size_t kNamesCache = size_t{4} << 20;
 
 // What `df` shows.
 struct Totals {
@@ -49,12 +55,14 @@ inline Inode root_inode(const Options& options) {
 struct State {
   State(const Options& options, std::function<void()> wake, std::function<void(std::string)> log)
       : options(options),
-        inodes(root_inode(options)),
+        inodes(root_inode(options), options.max_inodes),
         directories(options.directory_cache),
+        names(kNamesCache),
         blobs(options.blob_cache),
         snapshots(options.directory_cache),
         misses(std::move(wake)),
-        log(std::move(log)) {}
+        log(std::move(log)),
+        passthrough(options.passthrough, this->log) {}
 
   // After the end of a session, before the next one: nobody refers to its inodes and open directories any more.
   void forget_session() {
@@ -67,11 +75,13 @@ struct State {
   const Options options;
   Inodes inodes;
   Cache<const Listing> directories;
+  Cache<const Listing> names;  // of a dynamic root: listings of one entry, by the digest of the name
   Cache<Blob> blobs;
   Snapshots snapshots;
   Misses misses;
   // One line for people, from any thread.
   const std::function<void(std::string)> log;
+  Passthrough passthrough;
 
   std::atomic<uint64_t> totals_bytes = 0;
   std::atomic<uint64_t> totals_files = 0;

@@ -86,11 +86,14 @@ static_assert(sizeof(GuestMemory::Region) == 32);
 
 // Chains of one queue that are served before messages and other queues have their turn.
 constexpr unsigned kTurn = 256;
-// Bytes of a reply that is told of together with others: waking a guest costs more than most replies.
-constexpr uint32_t kSmall = 32 * 1024;
+// Bytes of replies that are told of together while there are more to come: waking a guest takes as long as copying
+// this much.
+constexpr uint32_t kTogether = 512 * 1024;
 // How long rings are watched for the next request before the thread sleeps: being woken takes longer than most
 // requests.
 constexpr std::chrono::microseconds kLinger{50};
+// Lines in the log about one guest.
+constexpr unsigned kComplaints = 100;
 // Milliseconds that a queue's requests have to finish when it is halted.
 constexpr int kPatience = 5000;
 
@@ -277,8 +280,14 @@ void VhostUser::accept_one() {
 }
 
 void VhostUser::drop(const std::string& why) {
-  if (!why.empty()) state_->log("a front-end was disconnected: " + why);
+  if (!why.empty()) complain("a front-end was disconnected: " + why);
   hang_up();
+}
+
+// A guest may break its queues for ever: it does not get to fill a log.
+void VhostUser::complain(const std::string& line) {
+  if (complaints_ > kComplaints) return;
+  state_->log(complaints_++ < kComplaints ? line : "no more is said of this guest");
 }
 
 void VhostUser::hang_up() {
@@ -290,6 +299,7 @@ void VhostUser::hang_up() {
   queues_ = std::vector<Queue>(kQueues);
   memory_ = nullptr;
   features_ = protocol_ = 0;
+  complaints_ = 0;
   connection_.reset();
 }
 
@@ -360,7 +370,7 @@ void VhostUser::handle(Message& message) {
   }
   const bool done = apply(message);
   if ((protocol_ & kProtocolReplyAck) != 0 && (message.header.flags & kNeedReply) != 0) {
-    if (!done) state_->log("a front-end was refused: " + problem_);
+    if (!done) complain("a front-end was refused: " + problem_);
     return reply(done ? 0 : 1);
   }
   if (!done) drop(problem_);
@@ -529,7 +539,7 @@ unsigned VhostUser::work(unsigned index) {
   {
     std::lock_guard lock(mutex_);
     queue.working = false;
-    if (std::exchange(queue.untold, false)) signal(queue.call.get());
+    if (queue.untold) tell(queue);
   }
   idle_since_ = Clock::now();
   return served;
@@ -551,18 +561,26 @@ bool VhostUser::take(unsigned index) {
   return false;
 }
 
-// A large reply is told of at once, so that the guest takes it while we go on.
 void VhostUser::finish(unsigned index, uint16_t head, uint32_t written) {
   std::lock_guard lock(mutex_);
   Queue& queue = queues_[index];
-  if (!queue.running || !queue.ring.push(head, written)) return;
-  queue.untold = queue.working && written <= kSmall;
-  if (!queue.untold) signal(queue.call.get());
+  if (!queue.running) return;
+  // Once the guest wants to be told, it is asleep: what is finished until it was adds up.
+  if (queue.ring.push(head, written)) queue.untold = true;
+  if (!queue.untold) return;
+  queue.untold_bytes += written;
+  if (!queue.working || queue.untold_bytes >= kTogether) tell(queue);
+}
+
+void VhostUser::tell(Queue& queue) {
+  queue.untold = false;
+  queue.untold_bytes = 0;
+  signal(queue.call.get());
 }
 
 // Until it is set up anew.
 void VhostUser::break_queue(unsigned index, const std::string& why) {
-  state_->log("queue " + std::to_string(index) + " of a guest is broken: " + why);
+  complain("queue " + std::to_string(index) + " of a guest is broken: " + why);
   std::lock_guard lock(mutex_);
   queues_[index].running = false;
   signal(queues_[index].error.get());

@@ -71,8 +71,9 @@ class VhostUser : public Transport {
     bool enabled = false;
     bool running = false;
     bool waiting = false;  // had requests when it was armed
-    bool working = false;  // chains are being taken: small replies are told of together
+    bool working = false;  // chains are being taken: replies are told of together
     bool untold = false;   // some are
+    uint64_t untold_bytes = 0;
   };
 
   struct Message;
@@ -83,6 +84,7 @@ class VhostUser : public Transport {
   void turn();
   void linger();
   void drop(const std::string& why);
+  void complain(const std::string& line);
   // Messages. False: the front-end is to be told, or disconnected, with `problem_` as the reason.
   bool receive(Message& message);
   void handle(Message& message);
@@ -99,6 +101,7 @@ class VhostUser : public Transport {
   unsigned work(unsigned index);
   bool take(unsigned index);
   void finish(unsigned index, uint16_t head, uint32_t written);
+  void tell(Queue& queue);
   void break_queue(unsigned index, const std::string& why);
 
   const std::shared_ptr<State> state_;
@@ -114,6 +117,7 @@ class VhostUser : public Transport {
 
   // Of one connection.
   std::string problem_;
+  unsigned complaints_ = 0;
   Clock::time_point idle_since_;  // when the last request was served
   bool lingers_ = false;          // the next one is worth waiting for awake
   uint64_t features_ = 0;

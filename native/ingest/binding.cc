@@ -10,35 +10,17 @@ namespace tvix {
 namespace {
 
 Napi::Value batch_object(Napi::Env env, const ingest::Batch& batch) {
-  const size_t chunks = batch.chunks.size();
-  const size_t files = batch.files.size();
-  auto chunk_digests = Napi::Uint8Array::New(env, 32 * chunks);
-  auto chunk_lengths = Napi::Uint32Array::New(env, chunks);
-  auto chunk_fresh = Napi::Uint8Array::New(env, chunks);
-  for (size_t i = 0; i < chunks; i++) {
-    std::memcpy(chunk_digests.Data() + 32 * i, batch.chunks[i].digest.data(), 32);
-    chunk_lengths.Data()[i] = batch.chunks[i].length;
-    chunk_fresh.Data()[i] = batch.chunks[i].fresh ? 1 : 0;
-  }
-  auto entries = Napi::Uint32Array::New(env, files);
-  auto digests = Napi::Uint8Array::New(env, 32 * files);
-  auto sizes = Napi::Float64Array::New(env, files);
-  auto counts = Napi::Uint32Array::New(env, files);
-  for (size_t i = 0; i < files; i++) {
-    entries.Data()[i] = batch.files[i].entry;
-    std::memcpy(digests.Data() + 32 * i, batch.files[i].digest.data(), 32);
-    sizes.Data()[i] = static_cast<double>(batch.files[i].size);
-    counts.Data()[i] = batch.files[i].chunks;
-  }
+  const auto digest = [](const auto& row) -> const auto& { return row.digest; };
+  const auto& [chunks, files] = std::tie(batch.chunks, batch.files);
   Napi::Object out = Napi::Object::New(env);
   out.Set("index", batch.index);
-  out.Set("chunkDigests", chunk_digests);
-  out.Set("chunkLengths", chunk_lengths);
-  out.Set("chunkFresh", chunk_fresh);
-  out.Set("fileEntries", entries);
-  out.Set("fileDigests", digests);
-  out.Set("fileSizes", sizes);
-  out.Set("fileChunkCounts", counts);
+  out.Set("chunkDigests", digest_column(env, chunks, digest));
+  out.Set("chunkLengths", column<uint32_t>(env, chunks, [](const auto& chunk) { return chunk.length; }));
+  out.Set("chunkFresh", column<uint8_t>(env, chunks, [](const auto& chunk) { return chunk.fresh ? 1 : 0; }));
+  out.Set("fileEntries", column<uint32_t>(env, files, [](const auto& file) { return file.entry; }));
+  out.Set("fileDigests", digest_column(env, files, digest));
+  out.Set("fileSizes", column<double>(env, files, [](const auto& file) { return static_cast<double>(file.size); }));
+  out.Set("fileChunkCounts", column<uint32_t>(env, files, [](const auto& file) { return file.chunks; }));
   return out;
 }
 
@@ -160,11 +142,11 @@ class IngestionWrap : public Napi::ObjectWrap<IngestionWrap> {
       return throw_failure(env, failure);
     }
     open_.erase(found);
-    auto out = Napi::Float64Array::New(env, missing.size);
+    std::vector<double> out(missing.size, -1);
     for (size_t i = 0, at = 0; i < missing.size; i++) {
-      out.Data()[i] = missing.data[i] ? static_cast<double>(offsets[at++]) : -1;
+      if (missing.data[i]) out[i] = static_cast<double>(offsets[at++]);
     }
-    return out;
+    return new_array<double>(env, out);
   }
 
   void release(const Napi::CallbackInfo& info) { open_.erase(info[0].ToNumber().Uint32Value()); }

@@ -24,9 +24,7 @@ Napi::Value range_error(Napi::Env env, const char* message) {
 Failure closed() { return {"ERR_PACK_CLOSED", "the pack is closed"}; }
 
 Napi::Value offsets_array(Napi::Env env, const std::vector<uint64_t>& offsets) {
-  auto array = Napi::Float64Array::New(env, offsets.size());
-  for (size_t i = 0; i < offsets.size(); i++) array[i] = static_cast<double>(offsets[i]);
-  return array;
+  return column<double>(env, offsets, [](uint64_t offset) { return static_cast<double>(offset); });
 }
 
 }  // namespace
@@ -220,6 +218,7 @@ Napi::Value PackReaderWrap::read_sync(const Napi::CallbackInfo& info) {
     return range_error(env, "a digest has 32 bytes, a chunk at most 2^30");
   std::memcpy(extent.digest.data(), digest.data, 32);
   auto out = Napi::Uint8Array::New(env, extent.length);
+  if (out.ByteLength() != extent.length) return env.Undefined();
   if (Failure failure = reader_->read(&extent, 1, out.Data())) return throw_failure(env, failure);
   return out;
 }
@@ -270,22 +269,12 @@ class PackScanWrap : public Napi::ObjectWrap<PackScanWrap> {
 
   static Napi::Value batch(Napi::Env env, const std::vector<pack::Scan::Record>& records) {
     if (records.empty()) return env.Undefined();
-    const size_t n = records.size();
-    auto offsets = Napi::Float64Array::New(env, n);
-    auto lengths = Napi::Uint32Array::New(env, n);
-    auto digests = Napi::Uint8Array::New(env, 32 * n);
-    auto intact = Napi::Uint8Array::New(env, n);
-    for (size_t i = 0; i < n; i++) {
-      offsets[i] = static_cast<double>(records[i].extent.offset);
-      lengths[i] = records[i].extent.length;
-      intact[i] = records[i].intact ? 1 : 0;
-      std::memcpy(digests.Data() + 32 * i, records[i].extent.digest.data(), 32);
-    }
+    using Record = pack::Scan::Record;
     Napi::Object out = Napi::Object::New(env);
-    out.Set("offsets", offsets);
-    out.Set("lengths", lengths);
-    out.Set("digests", digests);
-    out.Set("intact", intact);
+    out.Set("offsets", column<double>(env, records, [](const Record& r) { return static_cast<double>(r.extent.offset); }));
+    out.Set("lengths", column<uint32_t>(env, records, [](const Record& r) { return r.extent.length; }));
+    out.Set("digests", digest_column(env, records, [](const Record& r) -> const auto& { return r.extent.digest; }));
+    out.Set("intact", column<uint8_t>(env, records, [](const Record& r) { return r.intact ? 1 : 0; }));
     return out;
   }
 

@@ -92,6 +92,20 @@ TEST_CASE("fuse: an inode lives until all its lookups are forgotten; its node id
   CHECK(inodes.find(b, out));
 }
 
+TEST_CASE("fuse: no more inodes are given than may be held; known ones are, and forgotten ones make room") {
+  Inodes inodes(inode(Kind::kDirectory, 0), 3);
+  const uint64_t a = inodes.acquire(kRootNode, "a", inode(Kind::kFile, 1));
+  const uint64_t d = inodes.acquire(kRootNode, "d", inode(Kind::kDirectory, 2));
+  CHECK(inodes.acquire(kRootNode, "b", inode(Kind::kFile, 3)) == 0);
+  CHECK(inodes.acquire(kRootNode, "d", inode(Kind::kDirectory, 4)) == 0);
+  CHECK(inodes.acquire(kRootNode, "d", inode(Kind::kDirectory, 2)) == d);
+  CHECK(inodes.acquire(kRootNode, "other", inode(Kind::kFile, 1)) == a);
+  CHECK(inodes.count() == 3);
+  inodes.forget(a, 2);
+  CHECK(inodes.acquire(kRootNode, "b", inode(Kind::kFile, 3)) != 0);
+  CHECK(inodes.count() == 3);
+}
+
 TEST_CASE("fuse: node ids that were never given are refused, the root stays") {
   Inodes inodes(inode(Kind::kDirectory, 0));
   Inode out;

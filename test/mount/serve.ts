@@ -9,7 +9,13 @@ import { Directory } from "../../lib/castore/directory.ts";
 import { MemoryDirectoryService } from "../../lib/castore/directory/memory.ts";
 import type { DirectoryService } from "../../lib/castore/directory/service.ts";
 import { ingestHost } from "../../lib/castore/ingest/portable.ts";
-import { exportVirtiofs, mountFuse, type RootOptions, type ServingOptions } from "../../lib/mount/index.ts";
+import {
+  exportVirtiofs,
+  mountFuse,
+  type PassthroughOptions,
+  type RootOptions,
+  type ServingOptions,
+} from "../../lib/mount/index.ts";
 import type { MountCounts } from "../../lib/native/fuse.ts";
 import { openStore } from "../../lib/store/open.ts";
 
@@ -21,6 +27,10 @@ export interface Job {
   /** A store's address. */
   readonly store?: string;
   readonly listRoot?: boolean;
+  /** Of an export: how many inodes the guest may hold. */
+  readonly maxInodes?: number;
+  /** Of a mount: which files the kernel is to read by itself. */
+  readonly passthrough?: PassthroughOptions;
   /** A host tree, kept in memory behind a service that takes 10 ms for each call, mounted under the name `tree`. */
   readonly slowTree?: string;
   /** How many entries a directory mounted under the name `wide` has. */
@@ -74,10 +84,12 @@ interface Service {
 
 async function start(job: Job, options: RootOptions & ServingOptions): Promise<Service> {
   if (job.socket !== undefined) {
-    const exported = await exportVirtiofs({ ...options, socket: job.socket });
+    const { socket, maxInodes } = job;
+    const exported = await exportVirtiofs({ ...options, socket, ...(maxInodes !== undefined && { maxInodes }) });
     return { ended: exported.ended, counts: () => exported.counts(), end: () => exported.close() };
   }
-  const mount = await mountFuse({ ...options, mountpoint: job.mountpoint ?? "" });
+  const passed = job.passthrough && { passthrough: job.passthrough };
+  const mount = await mountFuse({ ...options, mountpoint: job.mountpoint ?? "", ...passed });
   return { ended: mount.ended, counts: () => mount.counts(), end: () => mount.unmount() };
 }
 

@@ -7,11 +7,13 @@ import { addRoot, collectGarbage } from "../../lib/store/index.ts";
 import { openStore } from "../../lib/store/open.ts";
 import { scratch } from "../store/fixture.ts";
 import { hindrance, serve } from "./fixture.ts";
+import { compileFront } from "./front.ts";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
 const soak = process.env["TVIX_SOAK"] === "1";
 const { fresh } = scratch("mount-soak");
+const front = soak && hindrance === undefined ? await compileFront() : undefined;
 const run = promisify(execFile);
 
 /** A shell command without a time limit; `$1`… are the arguments. A failure is an error. */
@@ -87,6 +89,22 @@ describe.runIf(soak && hindrance === undefined)("a mounted store, at length", ()
     const out = fresh();
     await must('LD_LIBRARY_PATH="$1/lib" "$1/gcc" -B"$1/parts/" -B"$1/" -O2 -o "$2" "$1/hello.c"', mounted, out);
     expect(await must('"$1"', out)).toBe("from a mount\n");
+  });
+
+  test.runIf(front !== undefined)("forgets names that a collection has removed", async () => {
+    const tree = fresh();
+    writeFileSync(tree, "short-lived");
+    const directory = fresh();
+    const store = await openStore(directory);
+    const { path } = await store.importPath(tree);
+    const socket = fresh();
+    await serve({ store: directory, socket });
+    const copy = () => must('exec "$1" "$2" copy "$3" "$4"', front ?? "", socket, path.basename, fresh());
+    await copy();
+    await collectGarbage(store);
+    await store.close();
+    // Looked for every ten seconds.
+    await expect.poll(() => copy().catch(String), { timeout: 30_000, interval: 500 }).toMatch(/there is no/);
   });
 
   test("serves 32 readers for five minutes while the store imports and collects", async () => {

@@ -112,5 +112,9 @@ class Client {
 
 // Attacks; each is followed by proof that the device still serves. The number of them.
 int attack(const std::string& socket);
+// Rings and requests at random for some seconds, from front-ends that come and go; how many they were.
+int storm(const std::string& socket, double seconds, uint64_t seed);
+// Fails unless the device serves.
+void prove(const std::string& socket);
 
 }  // namespace front

@@ -339,6 +339,8 @@ std::vector<Attack> messages() {
   return out;
 }
 
+}  // namespace
+
 void prove(const std::string& socket) {
   Front front(socket);
   front.set_up();
@@ -346,8 +348,6 @@ void prove(const std::string& socket) {
   client.initialise();
   if (try_request(front, FUSE_GETATTR, std::string(16, '\0')) != 0) fail("the device serves no more");
 }
-
-}  // namespace
 
 int attack(const std::string& socket) {
   int count = 0;

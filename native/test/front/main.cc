@@ -2,6 +2,8 @@
 //
 //   front SOCKET copy PATH DIR          the tree at PATH below the root, written to the new directory DIR
 //   front SOCKET attack                 everything a hostile guest can do; says how many attacks were survived
+//   front SOCKET storm SECONDS SEED     rings and requests at random
+//   front SOCKET hoard PATH             looks up every entry of directory PATH, forgetting none: how many were had
 //   front SOCKET lookups PATH SECONDS   LOOKUPs of directory PATH's entries, four under way: their number a second
 //   front SOCKET reads PATH SECONDS     READs of 128 KiB of file PATH, four under way: GB/s
 #include <fcntl.h>
@@ -9,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -56,6 +59,34 @@ uint64_t walk(Client& client, const std::string& path, fuse_attr* attr = nullptr
     at = end + 1;
   }
   return node;
+}
+
+// What a kernel may do that keeps all it ever saw: names stay to be had, inodes do not, and once some were forgotten
+// others are served.
+void hoard(Client& client, const std::string& path) {
+  const uint64_t parent = walk(client, path);
+  std::vector<std::string> names;
+  std::vector<uint64_t> held;
+  std::vector<std::string> refused;
+  client.list(parent, [&](const std::string& name, const fuse_entry_out& entry) {
+    names.push_back(name);
+    if (entry.nodeid != 0) held.push_back(entry.nodeid);
+  });
+  const auto look = [&](const std::string& name) {
+    std::vector<uint8_t> out;
+    const int error = client.call(FUSE_LOOKUP, parent, name.c_str(), name.size() + 1, out, sizeof(fuse_entry_out));
+    if (error != 0 && error != ENFILE) fail("LOOKUP: " + std::string(std::strerror(error)));
+    if (error == ENFILE) refused.push_back(name);
+    return error == 0;
+  };
+  for (const std::string& name : names) look(name);
+  if (held.size() + refused.size() != names.size()) fail("entries that are neither held nor refused");
+  std::printf("held %zu, refused %zu, ", held.size(), refused.size());
+  if (refused.empty()) fail("nothing was refused");
+  for (const uint64_t node : held) client.forget(node, 2);
+  const std::string again = refused.front();
+  if (!look(again)) fail("nothing is served after all was forgotten");
+  std::printf("served again\n");
 }
 
 // Keeps `kDepth` requests under way for some seconds; how many were answered a second.
@@ -162,7 +193,15 @@ int main(int argc, char** argv) {
     std::printf("survived %d attacks\n", attack(argv[1]));
     return 0;
   }
-  if (argc != 5) fail("usage: front SOCKET copy PATH DIR | attack | lookups PATH SECONDS | reads PATH SECONDS");
+  if (command == "storm" && argc == 5) {
+    std::printf("survived %d storms\n", storm(argv[1], std::stod(argv[3]), std::stoull(argv[4])));
+    return 0;
+  }
+  if (argc != (command == "hoard" ? 4 : 5)) {
+    fail(
+        "usage: front SOCKET copy PATH DIR | attack | storm SECONDS SEED | hoard PATH | lookups PATH SECONDS | reads "
+        "PATH SECONDS");
+  }
   Front front(argv[1]);
   front.set_up();
   Client client(front);
@@ -171,6 +210,8 @@ int main(int argc, char** argv) {
     fuse_attr attr{};
     const uint64_t node = walk(client, argv[3], &attr);
     copy(client, node, attr, argv[4]);
+  } else if (command == "hoard") {
+    hoard(client, argv[3]);
   } else {
     const double seconds = std::stod(argv[4]);
     std::printf("%g\n",
