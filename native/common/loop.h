@@ -75,8 +75,8 @@ Napi::Value new_bytes(Napi::Env env, const void* data, size_t size);
 
 // A typed array with the elements of a vector. An environment that is being terminated gives no memory any more, and
 // nobody will see what is missing then: the array is empty.
-template <typename T, typename U = T>
-Napi::TypedArrayOf<T> new_array(Napi::Env env, const std::vector<U>& values) {
+template <typename T>
+Napi::TypedArrayOf<T> new_array(Napi::Env env, const std::vector<T>& values) {
   auto array = Napi::TypedArrayOf<T>::New(env, values.size());
   if (array.Data()) std::copy(values.begin(), values.end(), array.Data());
   return array;

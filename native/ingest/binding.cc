@@ -11,7 +11,8 @@ namespace {
 
 Napi::Value batch_object(Napi::Env env, const ingest::Batch& batch) {
   const auto digest = [](const auto& row) -> const auto& { return row.digest; };
-  const auto& [chunks, files] = std::tie(batch.chunks, batch.files);
+  const auto& chunks = batch.chunks;
+  const auto& files = batch.files;
   Napi::Object out = Napi::Object::New(env);
   out.Set("index", batch.index);
   out.Set("chunkDigests", digest_column(env, chunks, digest));
