@@ -12,6 +12,7 @@
 // NAR first, under the hash of its file, then the narinfo, which finds the tree by the hash of the NAR (uploads.ts).
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
+import { finished } from "node:stream/promises";
 import { getRequestListener } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Context, Hono } from "hono";
@@ -60,6 +61,8 @@ export type CacheBindings = { Bindings: Exchange };
 const HASH = "[0-9a-df-np-sv-z]{32}";
 /** Milliseconds without a byte in either direction after which a connection is closed. */
 const IDLE = 120_000;
+/** Milliseconds that a body may go on coming after it was refused. */
+const LINGER = 2000;
 const FOREVER = "max-age=31536000, immutable";
 const CONNECTIONS_MAX = 4096;
 /** Milliseconds that a narinfo may be old, and how many are kept for so long. */
@@ -129,13 +132,34 @@ function watch(metrics: Metrics, incoming: IncomingMessage, outgoing: ServerResp
 
 /**
  * An answer that comes before its request's body was taken says that the connection ends with it: the rest of the body is
- * not waited for, and a client that kept the connection would find it closed under its next request.
+ * not waited for, and a client that kept the connection would find it closed under its next request. The connection
+ * stays for a moment all the same: closed on bytes that are still coming, it would be reset, and the answer lost with it.
  */
 async function closeUnread(c: Context<CacheBindings>, next: () => Promise<void>): Promise<void> {
   await next();
   const { incoming, outgoing } = c.env;
   const hasBody = incoming.headers["content-length"] !== undefined || "transfer-encoding" in incoming.headers;
-  if (hasBody && !incoming.complete && !outgoing.headersSent) c.header("connection", "close");
+  if (!hasBody || incoming.complete || outgoing.headersSent) return;
+  const body = Buffer.from(await c.res.arrayBuffer());
+  const headers = { ...Object.fromEntries(c.res.headers), "content-length": body.length, connection: "close" };
+  outgoing.writeHead(c.res.status, headers);
+  outgoing.write(body);
+  await drained(incoming);
+  outgoing.end();
+  c.res = RESPONSE_ALREADY_SENT;
+}
+
+/** Lets what is still coming of a body go by: to its end, or until the client has had its time to read the answer. */
+async function drained(incoming: IncomingMessage): Promise<void> {
+  const done = new AbortController();
+  const timer = setTimeout(() => done.abort(), LINGER);
+  try {
+    await finished(incoming.resume(), { signal: done.signal });
+  } catch {
+    // The client has gone, or goes on sending: either way it was told.
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** What kind of thing a URL names: few, so that the metrics stay few. */

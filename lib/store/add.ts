@@ -1,4 +1,5 @@
 // Adding contents that arrive as a stream: the path follows from them, as with `nix-store --add` and `--add-fixed`.
+import { openBlob } from "../castore/blob/range.ts";
 import type { OperationOptions } from "../castore/progress.ts";
 import type { Node } from "../castore/node.ts";
 import { type DigestAlgo, startDigest } from "../formats/digest.ts";
@@ -6,7 +7,8 @@ import { nixHash } from "../formats/hash.ts";
 import { checkStoreName, type StorePath } from "../formats/store-path.ts";
 import { describe } from "./import.ts";
 import { ingestPath } from "./nar/path.ts";
-import { narDigest } from "./nar/render.ts";
+import { Spool } from "./nar/spool.ts";
+import { witnessFile } from "./nar/witness.ts";
 import { type PathInfo, sortedPaths } from "./path-info.ts";
 import { putPaths } from "./put.ts";
 import type { Store } from "./store.ts";
@@ -55,26 +57,30 @@ export async function addStream(
   );
 }
 
+/** The length stands before the contents in a NAR: where the file is far away once it is stored, its bytes are kept. */
 async function addFile(
   store: Store,
   bytes: AsyncIterable<Uint8Array>,
   info: (root: Node, nar: { narSha256: Uint8Array; narSize: number }) => PathInfo,
 ): Promise<PathInfo> {
   const writer = store.blobs.openWrite();
+  const spool = store.received === undefined ? undefined : new Spool();
   try {
     let size = 0;
     for await (const piece of bytes) {
       await writer.write(piece);
+      await spool?.write(piece);
       size += piece.length;
     }
     const root: Node = { type: "file", digest: await writer.close(), size, executable: false };
-    const { digest, size: narSize } = await narDigest(store.castore, root);
-    const made = info(root, { narSha256: digest, narSize });
+    const pieces = spool?.stream() ?? (await openBlob(store.blobs, root.digest)).stream(0, size, true);
+    const made = info(root, await witnessFile(size, pieces));
     const known = await store.pathInfos.get(made.path.digest);
     if (known) return known;
     await putPaths(store, [made]);
     return made;
   } finally {
     writer.abort();
+    await spool?.close();
   }
 }

@@ -47,7 +47,7 @@ export interface CopySummary {
 
 /**
  * Copies paths and all they refer to. Each path becomes visible in the target whole, after those it refers to; its
- * NAR is hashed over there and compared with what the path info says.
+ * NAR is hashed and compared with what the path info says before.
  * @throws TvixError `ERR_STORE_NO_PATH`, `ERR_STORE_UNTRUSTED`, `ERR_STORE_NAR_MISMATCH`
  */
 export async function copyClosure(
@@ -100,12 +100,22 @@ async function copyPath(
 ): Promise<number> {
   return await unlessCollected(async () => {
     const bytes = await copyTree(from.castore, to.castore, info.root, options, onBytes);
-    const nar = await to.narDigest(info.root);
+    const nearer = nearerOf(from, to);
+    const nar = await nearer.narDigest(info.root);
     checkNar(info, nar.digest, nar.size);
-    if (checkContents) await checkContentAddress(to.castore, info);
+    if (checkContents) await checkContentAddress(nearer.castore, info);
     await putPaths(to, [info]);
     return bytes;
   });
+}
+
+/**
+ * Where a tree that is in both is read to be hashed. What has the same root has the same NAR, and either store checks
+ * what it reads; so nothing is fetched back from where it was sent to.
+ */
+function nearerOf(from: Store, to: Store): Store {
+  const isSent = to.received !== undefined && from.received === undefined;
+  return isSent && !to.hashesNars ? from : to;
 }
 
 /** Copies a tree between castores; how many bytes of contents were sent. */

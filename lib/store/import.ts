@@ -15,6 +15,7 @@ import { nixHash } from "../formats/hash.ts";
 import { checkStoreName, contentAddressedPath, StorePath } from "../formats/store-path.ts";
 import { Ingestion } from "../native/ingest.ts";
 import { narDigest, narStream } from "./nar/render.ts";
+import { NarWitness, witnessFile } from "./nar/witness.ts";
 import { type PathInfo, sortedPaths } from "./path-info.ts";
 import { putRootSync, rootName } from "./roots.ts";
 import { ReferenceScanner } from "./references.ts";
@@ -49,17 +50,29 @@ export async function importPath(store: Store, path: string, options: ImportOpti
   const { method = "nar", algo = "sha256" } = options;
   const { local } = store;
   if (options.root !== undefined) rootName(options.root);
-  if (local && method === "nar" && algo === "sha256") return await importFast(store, local, path, name, options);
-  const ingested = local
-    ? (await ingestRepeatable(local.castore, () => Ingestion.tree(path, { narHash: false }), options)).root
-    : await ingestHost(store.castore, path, options);
-  const root = method === "nar" ? ingested : flatRoot(ingested, path);
+  if (local === undefined) return await importWitnessed(store, path, name, options);
+  if (method === "nar" && algo === "sha256") return await importFast(store, local, path, name, options);
+  const ingested = await ingestRepeatable(local.castore, () => Ingestion.tree(path, { narHash: false }), options);
+  const root = method === "nar" ? ingested.root : flatRoot(ingested.root, path);
   const stored = await importNode(store, root, { ...options, name, method, algo });
   const { root: keep } = options;
-  if (keep !== undefined) {
-    const parts = store.requireLocal("keeping a path by a root");
-    parts.castore.index.write(() => putRootSync(parts, keep, stored.path));
-  }
+  if (keep !== undefined) local.castore.index.write(() => putRootSync(local, keep, stored.path));
+  return stored;
+}
+
+/** Into any store: what is stored is hashed on its way there, since reading it back may be a second transfer. */
+async function importWitnessed(store: Store, path: string, name: string, options: ImportOptions): Promise<PathInfo> {
+  if (options.root !== undefined) store.requireLocal("keeping a path by a root");
+  const { method = "nar", algo = "sha256", candidates = [] } = options;
+  const witness = new NarWitness({ method, algo, candidates });
+  const ingested = await ingestHost(store.castore, path, { ...options, onEvent: (event) => witness.take(event) });
+  const root = method === "nar" ? ingested : flatRoot(ingested, path);
+  const { narSha256, narSize, contentHash, references: found } = witness.finish();
+  const references = sortedPaths([...(options.references ?? []), ...found]);
+  const address: ContentAddress = { method, hash: nixHash(algo, contentHash) };
+  const info = describe(store, { name, root, address, narSha256, narSize, references });
+  const stored = await store.pathInfos.put(info);
+  await store.narIndex.put(narSha256, { root, narSize });
   return stored;
 }
 
@@ -187,15 +200,10 @@ export async function importBytes(
   const [digest] = await store.blobs.put([bytes]);
   if (digest === undefined) throw new TvixError("ERR_CASTORE_MISSING", "the blob was not stored");
   const root: Node = { type: "file", digest, size: bytes.length, executable: false };
-  const nar = await narDigest(store.castore, root);
-  const hash = startDigest(algo);
-  hash.update(bytes);
-  const address: ContentAddress = { method, hash: nixHash(algo, hash.finish()) };
-  const narSha256 = nar.digest;
+  const { narSha256, narSize, contentHash } = await witnessFile(bytes.length, [bytes], { method, algo });
+  const address: ContentAddress = { method, hash: nixHash(algo, contentHash) };
   const sorted = sortedPaths(references);
-  return await store.pathInfos.put(
-    describe(store, { name, root, address, narSha256, narSize: nar.size, references: sorted }),
-  );
+  return await store.pathInfos.put(describe(store, { name, root, address, narSha256, narSize, references: sorted }));
 }
 
 /** The bytes of a store path that is a single file. @throws TvixError `ERR_STORE_NOT_FILE` */

@@ -193,6 +193,11 @@ export class Store {
     return this.#narDigest?.(root) ?? narDigest(this.castore, root);
   }
 
+  /** Whether a NAR is hashed where its tree is, however far that is from here. */
+  get hashesNars(): boolean {
+    return this.#narDigest !== undefined;
+  }
+
   /** Writes the NAR of what is at a path inside the store to a file descriptor: the fast way for a local store. */
   async narToFile(path: string, fd: number): Promise<void> {
     const { node } = await this.locate(path);

@@ -13,7 +13,8 @@ import { closureOf } from "./closure.ts";
 import { checkAcyclic, referencesFirst } from "./gc.ts";
 import type { IngestedNar } from "./nar/ingest.ts";
 import { ingestPath } from "./nar/path.ts";
-import { narDigest, narStream } from "./nar/render.ts";
+import { narStream } from "./nar/render.ts";
+import { NarWitness } from "./nar/witness.ts";
 import { type PathInfo, sortedPaths } from "./path-info.ts";
 import type { Store } from "./store.ts";
 
@@ -184,9 +185,10 @@ async function importGraphEntry(store: Store, entry: GraphEntry, options: Import
     );
     return info as unknown as PathInfo;
   }
-  const root = await ingestHost(store.castore, host, inner);
-  const nar = await narDigest(store.castore, root);
-  return await store.pathInfos.put(make(root, nar.digest, nar.size));
+  const witness = new NarWitness();
+  const root = await ingestHost(store.castore, host, { ...inner, onEvent: (event) => witness.take(event) });
+  const { narSha256, narSize } = witness.finish();
+  return await store.pathInfos.put(make(root, narSha256, narSize));
 }
 
 function parseGraph(json: string, storeDir: string): GraphEntry[] {

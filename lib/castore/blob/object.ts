@@ -106,28 +106,53 @@ export class ObjectBlobService implements BlobService {
       bytes.length <= MIN_CHUNK ? [{ digest: digests[i] as Digest, bytes }] : cutChunks(bytes, chunkLengths(bytes)),
     );
     // All chunks of all blobs are asked for at once.
-    await this.#store(cuts.flat());
-    await mapBounded(cuts, WIDTH, (chunks, i) => this.#storeList(digests[i] as Digest, chunks.map(chunkMeta)));
+    const fresh = await this.#store(cuts.flat());
+    const lists = cuts.flatMap((chunks, i) => {
+      const isNew = chunks.some(({ digest }) => fresh.has(digestKey(digest)));
+      return chunks.length > 1 ? [{ digest: digests[i] as Digest, chunks: chunks.map(chunkMeta), isNew }] : [];
+    });
+    await this.#storeLists(lists);
     return digests;
   }
 
-  async #store(chunks: readonly Chunk[]): Promise<void> {
-    const fresh = [...new Map(chunks.map((chunk) => [digestKey(chunk.digest), chunk])).values()];
-    const there = await this.#objects.has(fresh.map((chunk) => shardedKey("chunks", chunk.digest)));
-    const missing = fresh.filter(({ bytes }, i) => !there[i] && bytes.length > 0);
+  /** Stores those that are not there; returns their keys. */
+  async #store(chunks: readonly Chunk[]): Promise<ReadonlySet<string>> {
+    const once = [...new Map(chunks.map((chunk) => [digestKey(chunk.digest), chunk])).values()];
+    const there = await this.#objects.has(once.map((chunk) => shardedKey("chunks", chunk.digest)));
+    const missing = once.filter(({ bytes }, i) => !there[i] && bytes.length > 0);
     await mapBounded(missing, WIDTH, async (chunk) =>
       this.#objects.put(shardedKey("chunks", chunk.digest), await compress(chunk.bytes)),
     );
+    return new Set(missing.map(({ digest }) => digestKey(digest)));
   }
 
-  async #storeList(digest: Digest, chunks: readonly ChunkMeta[]): Promise<void> {
-    if (chunks.length > 1) await this.#objects.put(shardedKey("blobs", digest), encodeStat(chunks));
+  /** A blob all of whose chunks were there is most likely there itself, and is asked for before its list is sent. */
+  async #storeLists(lists: readonly ChunkList[]): Promise<void> {
+    const known = lists.filter(({ isNew }) => !isNew);
+    const there = await this.#objects.has(known.map(({ digest }) => shardedKey("blobs", digest)));
+    const missing = [...lists.filter(({ isNew }) => isNew), ...known.filter((_, i) => !there[i])];
+    await mapBounded(missing, WIDTH, ({ digest, chunks }) =>
+      this.#objects.put(shardedKey("blobs", digest), encodeStat(chunks)),
+    );
   }
 
   openWrite(): BlobWriter {
+    let isNew = false;
     return new ChunkedWriter({
-      store: (chunks) => this.#store(chunks),
-      finish: (digest, chunks) => this.#storeList(digest, chunks),
+      store: async (chunks) => {
+        isNew = (await this.#store(chunks)).size > 0 || isNew;
+      },
+      finish: async (digest, chunks) => {
+        if (chunks.length > 1) await this.#storeLists([{ digest, chunks, isNew }]);
+      },
     });
   }
+}
+
+/** The chunks of a blob of more than one. */
+interface ChunkList {
+  readonly digest: Digest;
+  readonly chunks: readonly ChunkMeta[];
+  /** Whether one of them has just come. */
+  readonly isNew: boolean;
 }

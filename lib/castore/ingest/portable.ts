@@ -2,7 +2,15 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { TvixError } from "../../base/error.ts";
 import { encodeUtf8 } from "../../base/text.ts";
-import { DIRECTORY, entryName, SYMLINK, type TreeListing, walkTree as walkHost } from "../../native/tree.ts";
+import {
+  DIRECTORY,
+  entryName,
+  entryTarget,
+  EXECUTABLE,
+  SYMLINK,
+  type TreeListing,
+  walkTree as walkHost,
+} from "../../native/tree.ts";
 import type { BlobWriter } from "../blob/service.ts";
 import { asDigest, type Digest, DIGEST_LENGTH } from "../digest.ts";
 import { Directory, type Entry } from "../directory.ts";
@@ -15,29 +23,58 @@ import { PendingContents, SMALL } from "./pending.ts";
 /** Bytes of a large file read at once. */
 const PIECE = 1 << 20;
 
+/** A tree as it goes by, in NAR order: the events of its archive. The root has no name. */
+export type TreeEvent =
+  | { readonly type: "directory"; readonly name: Uint8Array | undefined }
+  | { readonly type: "end" }
+  | {
+      readonly type: "regular";
+      readonly name: Uint8Array | undefined;
+      readonly executable: boolean;
+      readonly size: number;
+    }
+  | { readonly type: "contents"; readonly bytes: Uint8Array }
+  | { readonly type: "symlink"; readonly name: Uint8Array | undefined; readonly target: Uint8Array };
+
+/** Options of {@link ingestHost}. */
+export interface IngestHostOptions extends OperationOptions {
+  /**
+   * Told of the tree with the very bytes that are stored: who wants to hash it need not read it back. Contents stay as
+   * they are during the call only.
+   */
+  readonly onEvent?: (event: TreeEvent) => void;
+}
+
 /**
  * Stores a host tree (a directory, a regular file or a symlink, which is not followed) and returns its root.
  * @throws TvixError `ERR_TREE_…` naming the path: missing, unreadable, a socket or device, changed while it was read.
  */
-export async function ingestHost(castore: Castore, path: string, options: OperationOptions = {}): Promise<Node> {
+export async function ingestHost(castore: Castore, path: string, options: IngestHostOptions = {}): Promise<Node> {
   const listing = await walkHost(path);
+  const told = new Telling(listing, options.onEvent ?? (() => {}));
   const digests = new Uint8Array(listing.kinds.length * DIGEST_LENGTH);
   const paths = pathsOf(listing);
   const contents = new PendingContents(castore.blobs);
   let done = 0;
   let bytes = 0;
   for (const [i, kind] of listing.kinds.entries()) {
+    told.entry(i);
     if (kind === DIRECTORY || kind === SYMLINK) continue;
     options.signal?.throwIfAborted();
     const file = hostPath(path, paths[i] ?? []);
     const size = listing.sizes[i] as number;
     const stored = (digest: Digest) => digests.set(digest, i * DIGEST_LENGTH);
-    if (size > SMALL) stored(await ingestFile(castore, file, size));
-    else await contents.put(await readSmall(file, size), stored);
+    if (size > SMALL) stored(await ingestFile(castore, file, size, told));
+    else {
+      const small = await readSmall(file, size);
+      told.contents(small);
+      await contents.put(small, stored);
+    }
     bytes += size;
     if (++done % 256 === 0 || size > SMALL) options.onProgress?.({ phase: "import", done, bytes });
   }
   await contents.flush();
+  told.end();
   options.onProgress?.({ phase: "import", done, bytes });
   const { root, directories } = buildTree(listing, digests);
   await putDirectories(
@@ -45,6 +82,46 @@ export async function ingestHost(castore: Castore, path: string, options: Operat
     directories.map((directory) => Directory.decode(directory.bytes)),
   );
   return root;
+}
+
+/** A listing as events: says where directories end. */
+class Telling {
+  readonly #listing: TreeListing;
+  readonly #tell: (event: TreeEvent) => void;
+  /** Directories that have begun and not ended. */
+  readonly #open: number[] = [];
+
+  constructor(listing: TreeListing, tell: (event: TreeEvent) => void) {
+    this.#listing = listing;
+    this.#tell = tell;
+  }
+
+  entry(i: number): void {
+    const { kinds, sizes, parents } = this.#listing;
+    this.#endUntil(parents[i]);
+    const name = i === 0 ? undefined : entryName(this.#listing, i);
+    const kind = kinds[i];
+    if (kind === SYMLINK) this.#tell({ type: "symlink", name, target: entryTarget(this.#listing, i) });
+    else if (kind === DIRECTORY) {
+      this.#tell({ type: "directory", name });
+      this.#open.push(i);
+    } else this.#tell({ type: "regular", name, executable: kind === EXECUTABLE, size: sizes[i] as number });
+  }
+
+  contents(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#tell({ type: "contents", bytes });
+  }
+
+  end(): void {
+    this.#endUntil(undefined);
+  }
+
+  #endUntil(directory: number | undefined): void {
+    while (this.#open.length > 0 && this.#open.at(-1) !== directory) {
+      this.#open.pop();
+      this.#tell({ type: "end" });
+    }
+  }
 }
 
 function pathsOf(listing: TreeListing): Uint8Array[][] {
@@ -66,12 +143,12 @@ async function readSmall(file: Buffer, size: number): Promise<Uint8Array> {
   }
 }
 
-async function ingestFile(castore: Castore, file: Buffer, size: number): Promise<Digest> {
+async function ingestFile(castore: Castore, file: Buffer, size: number, told: Telling): Promise<Digest> {
   const handle = await open(file, "r");
   try {
     const writer = castore.blobs.openWrite();
     try {
-      if ((await copyAll(handle, writer)) !== size) throw changed(file);
+      if ((await copyAll(handle, size, writer, told)) !== size) throw changed(file);
       return await writer.close();
     } finally {
       writer.abort();
@@ -81,14 +158,16 @@ async function ingestFile(castore: Castore, file: Buffer, size: number): Promise
   }
 }
 
-/** Writes all of a file; how many bytes there were. */
-async function copyAll(handle: FileHandle, writer: BlobWriter): Promise<number> {
+/** Writes and tells all of a file; how many bytes there were, or that there are more than `size`. */
+async function copyAll(handle: FileHandle, size: number, writer: BlobWriter, told: Telling): Promise<number> {
   const piece = new Uint8Array(PIECE);
   for (let total = 0; ; ) {
     const { bytesRead } = await handle.read(piece, 0, PIECE);
-    if (bytesRead === 0) return total;
     total += bytesRead;
-    await writer.write(piece.subarray(0, bytesRead));
+    if (bytesRead === 0 || total > size) return total;
+    const bytes = piece.subarray(0, bytesRead);
+    told.contents(bytes);
+    await writer.write(bytes);
   }
 }
 
