@@ -18,7 +18,7 @@ const chunk = (data: Uint8Array): Uint8Array => framed(toBinary(BlobChunkSchema,
 function readAll(bytes: Uint8Array, step: number, limit = 1 << 20): Uint8Array {
   const frames = new ChunkFrames(limit);
   const out: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += step) out.push(...frames.push(bytes.subarray(at, at + step)));
+  for (let at = 0; at < bytes.length; at += step) frames.push(bytes.subarray(at, at + step), out);
   frames.end();
   return concatBytes(out);
 }

@@ -1,4 +1,5 @@
 // Servers that lie: each lie is a typed error, and nothing of it is stored.
+import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, test } from "vitest";
 import { encodeUtf8 } from "../../lib/base/text.ts";
@@ -126,6 +127,23 @@ describe("blobs", () => {
   for (const [name, { code = "ERR_CASTORE_CORRUPT", ...lie }] of Object.entries(lies)) {
     test(`${name}: nothing is believed or stored`, async () => refused(await blobPeer(lie), code));
   }
+
+  test("the end of a wrong blob is never seen, whatever comes behind it", async () => {
+    const read = async function* () {
+      yield flip(BLOB, 599_999);
+      for (let i = 0; i < 3; i++) {
+        await sleep(20);
+        yield new Uint8Array(0);
+      }
+    };
+    const reader = await (await blobPeer({ read })).blobs.openRead(DIGEST);
+    let seen = 0;
+    const reading = async () => {
+      for await (const piece of reader?.stream() ?? []) seen += piece.length;
+    };
+    await expect(reading()).rejects.toMatchObject({ code: "ERR_CASTORE_CORRUPT" });
+    expect(seen).toBeLessThan(BLOB.length);
+  });
 
   test("ranges: a flipped byte anywhere, in chunks or outboard, and wrong chunks are found before use", async () => {
     const range = async (lie: Lies) => {

@@ -56,12 +56,18 @@ export class ChunkFrames {
     this.#limit = limit;
   }
 
-  /** The data in the next bytes, as views of them. @throws ConnectError INTERNAL for what is no such message */
-  *push(bytes: Uint8Array): Generator<Uint8Array> {
+  /** The data in the next bytes, as views of them, added to `out`. @throws ConnectError INTERNAL for no such message */
+  push(bytes: Uint8Array, out: Uint8Array[]): void {
+    // Most pieces lie within a message.
+    if (this.#left >= bytes.length) {
+      out.push(bytes);
+      this.#left -= bytes.length;
+      return;
+    }
     for (let at = 0; at < bytes.length; ) {
       if (this.#left > 0) {
         const end = Math.min(bytes.length, at + this.#left);
-        yield bytes.subarray(at, end);
+        out.push(bytes.subarray(at, end));
         this.#left -= end - at;
         at = end;
       } else {

@@ -38,7 +38,11 @@ export async function* readContents(
     const response = await responseOf(stream);
     checkResponse(response);
     const frames = new ChunkFrames(limit);
-    for await (const batch of inBatches(stream)) yield batch.flatMap((bytes) => [...frames.push(bytes)]);
+    for await (const batch of inBatches(stream)) {
+      const data: Uint8Array[] = [];
+      for (const bytes of batch) frames.push(bytes, data);
+      yield data;
+    }
     checkStatus(response["grpc-status"] === undefined ? trailers : response);
     frames.end();
   } catch (error) {
