@@ -186,8 +186,9 @@ class Writer {
 
   /** What was fetched: as the NAR of what evaluation sees of it. */
   async #importFetched(path: string, { method }: Source & { kind: "fetched" }): Promise<PathInfo> {
-    const { root } = await this.#store.ingestNar(narOfTree(this.#world.io, path), this.#options);
-    return await importNode(this.#store, root, { name: this.#parse(path).name, method });
+    const { root, narSha256, narSize } = await this.#store.ingestNar(narOfTree(this.#world.io, path), this.#options);
+    const nar = { digest: narSha256, size: narSize };
+    return await importNode(this.#store, root, { name: this.#parse(path).name, method, nar });
   }
 
   async #writeTexts(texts: readonly StoredText[]): Promise<void> {

@@ -26,6 +26,8 @@ const BULK_BYTES = 8 << 20;
 const BULK_FILES = 2048;
 /** Reads under way at once. */
 const READS = 16;
+/** Bytes that an entry takes in a NAR at least; more than 100 in truth. */
+const ENTRY_IN_NAR = 64;
 
 /** Options of {@link copyClosure}. */
 export interface CopyOptions extends OperationOptions {
@@ -99,7 +101,7 @@ async function copyPath(
   onBytes: (bytes: number) => void,
 ): Promise<number> {
   return await unlessCollected(async () => {
-    const bytes = await copyTree(from.castore, to.castore, info.root, options, onBytes);
+    const bytes = await copyTree(from.castore, to.castore, info.root, options, onBytes, info.narSize);
     const nearer = nearerOf(from, to);
     const nar = await nearer.narDigest(info.root);
     checkNar(info, nar.digest, nar.size);
@@ -118,31 +120,48 @@ function nearerOf(from: Store, to: Store): Store {
   return isSent && !to.hashesNars ? from : to;
 }
 
-/** Copies a tree between castores; how many bytes of contents were sent. */
+/**
+ * Copies a tree between castores; how many bytes of contents were sent.
+ * @param narSize that of the tree, where it is known: who sends more is found out before it has been held or stored
+ * @throws TvixError `ERR_STORE_NAR_MISMATCH` for a tree that is larger
+ */
 export async function copyTree(
   from: Castore,
   to: Castore,
   root: Node,
   options: OperationOptions = {},
   onBytes: (bytes: number) => void = () => {},
+  narSize: number = Number.POSITIVE_INFINITY,
 ): Promise<number> {
-  const directories = await collectDirectories(from, root);
+  const directories = await collectDirectories(from, root, narSize);
   const files = new Map<string, FileNode>();
   if (root.type === "file") files.set(digestKey(root.digest), root);
   for (const directory of directories) {
     for (const { node } of directory.entries) if (node.type === "file") files.set(digestKey(node.digest), node);
   }
+  checkFits([...files.values()].reduce((sum, { size }) => sum + size, 0), narSize);
   const bytes = await copyBlobs(from.blobs, to.blobs, [...files.values()], options, onBytes);
   if (root.type === "directory") await to.directories.putClosure(leavesFirst(directories, root.digest));
   return bytes;
 }
 
-async function collectDirectories(from: Castore, root: Node): Promise<Directory[]> {
+async function collectDirectories(from: Castore, root: Node, narSize: number): Promise<Directory[]> {
   if (root.type !== "directory") return [];
   const out: Directory[] = [];
-  for await (const directory of from.directories.getClosure(root.digest)) out.push(directory);
+  let entries = 0;
+  for await (const directory of from.directories.getClosure(root.digest)) {
+    out.push(directory);
+    entries += 1 + directory.entries.length;
+    checkFits(entries * ENTRY_IN_NAR, narSize);
+  }
   if (out.length === 0) throw missingDirectory(root.digest);
   return out;
+}
+
+/** Every entry, and every byte of a file, is in the NAR once at least. */
+function checkFits(bytes: number, narSize: number): void {
+  if (bytes <= narSize) return;
+  throw new TvixError("ERR_STORE_NAR_MISMATCH", `a tree is larger than its NAR of ${narSize} bytes`);
 }
 
 async function copyBlobs(

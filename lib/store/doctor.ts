@@ -29,7 +29,9 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
   [/^ERR_HTTP_(NETWORK|TIMEOUT)/, "is the address right, does the server run, and can this machine reach it?"],
   [/^ERR_HTTP_STATUS/, "the server is there and does not do its work: look into its log"],
   [/^ERR_CACHE_NONE/, "the address of a cache is the place where its nix-cache-info is"],
-  [/^ERR_REMOTE/, "is the daemon of that address running, and one that this version understands?"],
+  [/^ERR_REMOTE_(?!TLS)/, "is the daemon of that address running, and one that this version understands?"],
+  [/^ERR_REMOTE_TLS/, "name the authority of the server's certificate with tls_ca_cert_path"],
+  [/^ERR_OBJECT_(UNAVAILABLE|BUSY)/, "is the endpoint of the bucket right, and does its server run?"],
   [/^ERR_STORE_FULL/, "make room on the disk, or run `tvix store gc`"],
   [
     /^ERR_STORE_(INDEX|IO)|^ERR_CASTORE_CORRUPT/,

@@ -14,7 +14,7 @@ import { type DigestAlgo, startDigest } from "../formats/digest.ts";
 import { nixHash } from "../formats/hash.ts";
 import { checkStoreName, contentAddressedPath, StorePath } from "../formats/store-path.ts";
 import { Ingestion } from "../native/ingest.ts";
-import { narDigest, narStream } from "./nar/render.ts";
+import { type NarDigest, narDigest, narStream } from "./nar/render.ts";
 import { NarWitness, witnessFile } from "./nar/witness.ts";
 import { type PathInfo, sortedPaths } from "./path-info.ts";
 import { putRootSync, rootName } from "./roots.ts";
@@ -76,15 +76,18 @@ async function importWitnessed(store: Store, path: string, name: string, options
   return stored;
 }
 
+/** Options of {@link importNode}. */
+export interface ImportNodeOptions extends ImportOptions {
+  readonly name: string;
+  /** SHA-256 and size of the tree's NAR, where they are known: it is not read then, nor looked through for candidates. */
+  readonly nar?: NarDigest;
+}
+
 /**
  * Gives a tree that is in the store's castore the store path that its contents have under a name.
  * @param root for `flat` and `text`: a file
  */
-export async function importNode(
-  store: Store,
-  root: Node,
-  options: ImportOptions & { readonly name: string },
-): Promise<PathInfo> {
+export async function importNode(store: Store, root: Node, options: ImportNodeOptions): Promise<PathInfo> {
   const { method = "nar", algo = "sha256", name } = options;
   const { digest, size, references } = await examine(store, root, options);
   const hash = nixHash(algo, await contentHash(store.castore, root, method, algo, digest));
@@ -138,11 +141,11 @@ export function describe(store: Store, { name, address, references, ...rest }: D
 }
 
 /** Hash, size and references of a tree that is in the store. */
-async function examine(store: Store, root: Node, options: ImportOptions) {
+async function examine(store: Store, root: Node, options: ImportNodeOptions) {
   const { candidates = [] } = options;
   // A store may know a shorter way to the hash than reading everything back.
-  if (candidates.length === 0)
-    return { ...(await store.narDigest(root)), references: sortedPaths(options.references ?? []) };
+  if (candidates.length === 0 || options.nar)
+    return { ...(options.nar ?? (await store.narDigest(root))), references: sortedPaths(options.references ?? []) };
   const scanner = new ReferenceScanner(candidates);
   const hash = startDigest("sha256");
   let size = 0;

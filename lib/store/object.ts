@@ -2,7 +2,8 @@
 //
 //   pathinfo/<32 base-32 digits>   the PathInfo message
 //   nar/<64 hex digits>            root node and size of a NAR
-import { toHex } from "../base/bytes.ts";
+import { equalBytes, toHex } from "../base/bytes.ts";
+import { TvixError } from "../base/error.ts";
 import type { ObjectStore } from "../castore/object/service.ts";
 import * as base32 from "../formats/nixbase32.ts";
 import { decodeNarEntry, encodeNarEntry } from "./local.ts";
@@ -19,7 +20,9 @@ export class ObjectPathInfoService implements PathInfoService {
 
   async get(hash: Uint8Array): Promise<PathInfo | undefined> {
     const bytes = await this.#objects.get(`pathinfo/${base32.encode(hash)}`);
-    return bytes && decodePathInfo(bytes);
+    const info = bytes && decodePathInfo(bytes);
+    if (info === undefined || equalBytes(info.path.digest, hash)) return info;
+    throw new TvixError("ERR_STORE_WRONG", `the object of ${base32.encode(hash)} is about ${info.path.basename}`);
   }
 
   async put(info: PathInfo): Promise<PathInfo> {

@@ -13,6 +13,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { TvixError } from "../../base/error.ts";
+import { isUntrusted } from "../../base/network.ts";
 import { injectSpan, inSpan, openSpan } from "../../base/trace.ts";
 import type { GrpcAddress, GrpcServerAddress } from "./address.ts";
 import type { Requests } from "./read.ts";
@@ -361,15 +362,6 @@ const LOST: ReadonlySet<unknown> = new Set([
   "ERR_HTTP2_STREAM_ERROR",
   "ERR_STREAM_PREMATURE_CLOSE",
 ]);
-
-/** Whether a server is not who it should be, or does not take us for who we should be. */
-function isUntrusted(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    const { code = "" } = at as NodeJS.ErrnoException;
-    if (typeof code === "string" && /CERT|SIGNED|SIGNATURE|^ERR_SSL|^ERR_TLS|^UNABLE_TO_/.test(code)) return true;
-  }
-  return false;
-}
 
 /** Whether the same call may succeed later or elsewhere. */
 export function mayPass(error: unknown): boolean {

@@ -11,6 +11,7 @@
 // needs no chunk list, and what is there is not sent.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { S3Client } from "@aws-sdk/client-s3";
+import { concatBytes } from "../../base/bytes.ts";
 import { TvixError } from "../../base/error.ts";
 import type { S3Address } from "./s3-address.ts";
 import { checkKey, mapBounded, type ObjectStore } from "./service.ts";
@@ -29,7 +30,7 @@ const HEADS = 32;
 const LONGEST_PAUSE = 20_000;
 /** Longest pause that a server may ask for and get. */
 const LONGEST_WISH = 120_000;
-/** Longest object accepted. */
+/** Longest object accepted: that of a closure of directories, uncompressed. A chunk has 64 MiB at most. */
 const OBJECT_LIMIT = 2 ** 30;
 /** Below so many keys a page that holds one is no better than a HEAD. */
 const WORTH_A_LIST = 12;
@@ -82,10 +83,8 @@ export class S3ObjectStore implements ObjectStore {
   async get(key: string): Promise<Uint8Array | undefined> {
     return await this.#request(async () => {
       const answer = await this.#client.send(new this.#sdk.GetObjectCommand(this.#place(key)));
-      if ((answer.ContentLength ?? 0) > OBJECT_LIMIT) {
-        throw new TvixError("ERR_OBJECT_IO", `the object ${key} has ${answer.ContentLength} bytes`);
-      }
-      const bytes = (await answer.Body?.transformToByteArray()) ?? new Uint8Array(0);
+      const bytes = await bodyOf((answer.Body ?? []) as AsyncIterable<Uint8Array>, key);
+      if (bytes.length < (answer.ContentLength ?? 0)) throw new Error("the answer was cut off");
       this.#received += bytes.length;
       return bytes;
     });
@@ -217,6 +216,18 @@ export class S3ObjectStore implements ObjectStore {
     if (status === undefined || status >= 500) return say("ERR_OBJECT_UNAVAILABLE", "cannot reach");
     return say("ERR_OBJECT_IO", "cannot use");
   }
+}
+
+/** The body of an answer, which may say nothing of its length and have no end. */
+async function bodyOf(pieces: AsyncIterable<Uint8Array>, key: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of pieces) {
+    parts.push(piece);
+    length += piece.length;
+    if (length > OBJECT_LIMIT) throw new TvixError("ERR_OBJECT_IO", `the object ${key} has more than ${OBJECT_LIMIT} bytes`);
+  }
+  return concatBytes(parts);
 }
 
 const CREDENTIALS = "credentials are taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile or the role";

@@ -15,6 +15,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../../base/error.ts";
+import { isUntrusted } from "../../base/network.ts";
 import { collectBytes } from "../../castore/blob/range.ts";
 import { type Compression, decompress } from "../../formats/compress.ts";
 
@@ -368,8 +369,8 @@ function networkError(url: URL, cause: Error): Error {
   if (cause instanceof TvixError) return cause;
   const { code = "", message } = cause as NodeJS.ErrnoException;
   const text = `${shown(url)} cannot be reached: ${message}`;
-  // A name that does not exist and a certificate that is wrong stay so.
-  const lasting = code === "ENOTFOUND" || /CERT|SIGNED|SIGNATURE|^UNABLE_TO_|SSL|TLS|^HPE_/.test(code);
+  // A name that does not exist, a certificate that is wrong and what is no HTTP stay so.
+  const lasting = code === "ENOTFOUND" || code.startsWith("HPE_") || isUntrusted(cause);
   return lasting
     ? new TvixError("ERR_HTTP_NETWORK", text, { cause })
     : new TransientError("ERR_HTTP_NETWORK", text, { cause });
