@@ -1,8 +1,18 @@
 // Our server under an independent client, @grpc/grpc-js, with calls written down as bytes; and what tools ask of it.
+import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { create, type DescMethod, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
-import { type ChannelCredentials, Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  Client,
+  credentials,
+  loadPackageDefinition,
+  type ServiceClientConstructor,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
 import { afterAll, describe, expect, test } from "vitest";
 import { concatBytes, toHex } from "../../lib/base/bytes.ts";
 import { encodeUtf8 } from "../../lib/base/text.ts";
@@ -11,6 +21,7 @@ import * as snix from "../../lib/castore/gen/snix/castore/v1/castore_pb.ts";
 import * as tvix from "../../lib/castore/gen/tvix/castore/v1/castore_pb.ts";
 import { ingestTree } from "../../lib/castore/ingest/portable.ts";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
+import { sourcePath } from "../../lib/formats/store-path.ts";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../lib/server/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../lib/server/gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as Alpha } from "../../lib/server/gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -132,6 +143,81 @@ describe.each([
     const [nar] = await call(pathInfos.method.calculateNAR, [node]);
     const { digest, size } = await (pair as Pair).behind.narDigest(root);
     expect([Number(nar?.narSize), hex(nar?.narSha256)]).toEqual([size, hex(digest)]);
+  });
+});
+
+describe("a client made of the .proto files, without any code of ours", () => {
+  const root = join(import.meta.dirname, "../../lib");
+  const includeDirs = [join(root, "castore/proto"), join(root, "store/proto"), join(root, "server/proto")];
+
+  test.each(["tvix", "snix"])("speaks %s.*", async (family) => {
+    await connect();
+    const files = [
+      `${family}/castore/v1/castore.proto`,
+      `${family}/store/v1/store.proto`,
+      "grpc/health/v1/health.proto",
+    ];
+    const loaded = loadPackageDefinition(loadSync(files, { includeDirs, keepCase: true, longs: Number })) as never;
+    /** Calls by name; a list of requests is a stream. */
+    const invoke = async (
+      path: string,
+      name: string,
+      request: object | object[],
+    ): Promise<Record<string, unknown>[]> => {
+      const service = path
+        .split(".")
+        .reduce((at, part) => at[part] as Record<string, unknown>, loaded as Record<string, unknown>);
+      const client = new (service as unknown as ServiceClientConstructor)(
+        `unix:${(pair as Pair).socket}`,
+        credentials.createInsecure(),
+      );
+      clients.push(client);
+      const method = (client[name] as (...args: unknown[]) => Readable & Writable).bind(client);
+      return await new Promise((resolve, reject) => {
+        const done = (error: Error | null, answer: Record<string, unknown>) =>
+          error ? reject(error) : resolve([answer]);
+        if (Array.isArray(request)) {
+          const stream = method(done);
+          for (const one of request) stream.write(one);
+          stream.end();
+          return;
+        }
+        const { responseStream } = (service as unknown as ServiceClientConstructor).service[name] as {
+          responseStream: boolean;
+        };
+        if (!responseStream) return void method(request, done);
+        const answers: Record<string, unknown>[] = [];
+        const stream = method(request);
+        stream.on("data", (answer: Record<string, unknown>) => answers.push(answer));
+        stream.on("error", reject).on("end", () => resolve(answers));
+      });
+    };
+    const blobs = `${family}.castore.v1.BlobService`;
+    const directories = `${family}.castore.v1.DirectoryService`;
+    const pathInfos = `${family}.store.v1.PathInfoService`;
+    const bytes = pseudoRandomBytes(300_000, 6);
+    const pieces = [0, 100_000, 200_000].map((at) => ({ data: bytes.subarray(at, at + 100_000) }));
+    const [put] = await invoke(blobs, "Put", pieces);
+    const digest = put?.["digest"] as Uint8Array;
+    expect(hex(digest)).toBe(digestHex(digestOf(bytes)));
+    const read = await invoke(blobs, "Read", { digest });
+    expect(Buffer.compare(concatBytes(read.map(({ data }) => data as Uint8Array)), bytes)).toBe(0);
+    const file = { name: Buffer.from("f"), digest, size: bytes.length, executable: true };
+    const old = { directories: [], files: [file], symlinks: [] };
+    const [stored] = await invoke(directories, "Put", [old]);
+    const [got] = await invoke(directories, "Get", { digest: stored?.["root_digest"], recursive: true });
+    expect(got).toMatchObject({ files: [{ name: Buffer.from("f"), size: bytes.length, executable: true }] });
+    const place = { digest: stored?.["root_digest"], size: 2 };
+    const [nar] = await invoke(pathInfos, "CalculateNAR", { directory: place });
+    expect(Number(nar?.["nar_size"])).toBeGreaterThan(bytes.length);
+    const path = sourcePath({ name: `from-${family}`, narSha256: nar?.["nar_sha256"] as Uint8Array });
+    const named = { directory: { ...place, name: Buffer.from(path.basename) } };
+    const info = { [family === "tvix" ? "node" : "entry"]: named, references: [], narinfo: { ...nar } };
+    const [kept] = await invoke(pathInfos, "Put", info);
+    const [again] = await invoke(pathInfos, "Get", { by_output_hash: Buffer.from(path.digest) });
+    expect(again).toEqual(kept);
+    expect((await (pair as Pair).behind.info(path)).narSize).toBe(Number(nar?.["nar_size"]));
+    expect(await invoke("grpc.health.v1.Health", "Check", { service: blobs })).toMatchObject([{ status: 1 }]);
   });
 });
 
