@@ -139,7 +139,10 @@ export async function copyTree(
   for (const directory of directories) {
     for (const { node } of directory.entries) if (node.type === "file") files.set(digestKey(node.digest), node);
   }
-  checkFits([...files.values()].reduce((sum, { size }) => sum + size, 0), narSize);
+  checkFits(
+    [...files.values()].reduce((sum, { size }) => sum + size, 0),
+    narSize,
+  );
   const bytes = await copyBlobs(from.blobs, to.blobs, [...files.values()], options, onBytes);
   if (root.type === "directory") await to.directories.putClosure(leavesFirst(directories, root.digest));
   return bytes;

@@ -1,6 +1,8 @@
 // Object storage over S3: the contracts, what it costs, and what happens when the server has enough or goes away.
 // With TVIX_S3=http://gateway:port (and AWS credentials) the same is done on a real server; see test/servers/radosgw.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { once } from "node:events";
+import { connect as connectSocket, createServer, type Socket } from "node:net";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { encodeUtf8 } from "../../lib/base/text.ts";
 import { ObjectBlobService } from "../../lib/castore/blob/object.ts";
 import { readBlob } from "../../lib/castore/blob/range.ts";
@@ -65,6 +67,50 @@ else {
       const store = await freshReal();
       await exerciseStore(store);
       store.close();
+    });
+    test("sets a clock that is two hours off right", async () => {
+      vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 7_200_000 });
+      try {
+        const store = await freshReal();
+        await store.put("late", encodeUtf8("x"));
+        expect(await store.get("late")).toEqual(encodeUtf8("x"));
+        store.close();
+      } finally {
+        vi.useRealTimers();
+      }
+    });
+    test("gone in the middle and back again: the next try sends what is missing", async () => {
+      const target = new URL(gateway);
+      let sockets: Socket[] = [];
+      let left = 4;
+      const proxy = createServer((near) => {
+        const far = connectSocket(Number(target.port), target.hostname);
+        sockets.push(near, far);
+        for (const socket of [near, far]) socket.on("error", () => {});
+        near.on("data", (piece) => {
+          if (piece.toString("latin1").startsWith("PUT") && left-- <= 0) for (const one of sockets) one.destroy();
+        });
+        near.pipe(far).pipe(near);
+      });
+      proxy.listen(0, "127.0.0.1");
+      await once(proxy, "listening");
+      const { port } = proxy.address() as { port: number };
+      const address = `s3://${bucket}/${run}/${count++}?endpoint=http://127.0.0.1:${port}`;
+      const store = await S3ObjectStore.open(parseS3Address(address), QUICK);
+      const blobs = new ObjectBlobService(store);
+      const bytes = pseudoRandomBytes(3_000_000, 11);
+      await expect(blobs.put([bytes])).rejects.toMatchObject({ code: "ERR_OBJECT_UNAVAILABLE" });
+      left = 1000;
+      sockets = [];
+      expect(await blobs.has([digestOf(bytes)])).toEqual([false]);
+      await blobs.put([bytes]);
+      expect(Buffer.compare(await readBlob(blobs, digestOf(bytes)), bytes)).toBe(0);
+      // Fewer than all of them, since some had arrived.
+      const list = await blobs.chunks(digestOf(bytes));
+      expect(1000 - left).toBeLessThan((list?.length ?? 0) + 1);
+      store.close();
+      for (const socket of sockets) socket.destroy();
+      proxy.close();
     });
     test("says no to a wrong key and to a bucket that is not there", async () => {
       const lost = await S3ObjectStore.open(parseS3Address(`s3://no-such-bucket/x?endpoint=${gateway}`));

@@ -200,6 +200,37 @@ describe.each([
   });
 });
 
+describe("metrics", () => {
+  test("count requests by what they are for, and bytes both ways", async () => {
+    const { store, url } = await serve({ anonymousWrites: true });
+    const info = await importBytes(store, "text", encodeUtf8("x".repeat(100_000)));
+    const nar = await bytesOf(await fetch(`${url}/${formatNarUrl(info)}`));
+    for (let i = 0; i < 3; i++) await (await fetch(`${url}/${info.path.hash}.narinfo`)).text();
+    await (await fetch(`${url}/00000000000000000000000000000000.narinfo`)).text();
+    await put(url, narName, NAR);
+    const response = await fetch(`${url}/metrics`);
+    expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4");
+    const text = await response.text();
+    const value = (name: string) =>
+      Number(
+        text
+          .split("\n")
+          .find((line) => line.startsWith(`${name} `))
+          ?.split(" ")[1],
+      );
+    const requests = (route: string, method: string, status: number) =>
+      value(`tvix_cache_requests_total{route="${route}",method="${method}",status="${status}"}`);
+    expect(requests("narinfo", "GET", 200)).toBe(3);
+    expect(requests("narinfo", "GET", 404)).toBe(1);
+    expect(requests("nar", "GET", 200)).toBe(1);
+    expect(requests("nar", "PUT", 201)).toBe(1);
+    expect(value('tvix_cache_request_duration_seconds_bucket{route="narinfo",le="+Inf"}')).toBe(4);
+    expect(value("tvix_cache_sent_bytes_total")).toBeGreaterThan(nar.length);
+    expect(value("tvix_cache_received_bytes_total")).toBeGreaterThan(NAR.length);
+    expect(value("tvix_cache_requests_in_flight")).toBe(1);
+  });
+});
+
 describe("content encodings", () => {
   test("are what the client takes, where they are on", async () => {
     const { store, url } = await serve({ compress: true });

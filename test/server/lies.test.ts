@@ -1,20 +1,29 @@
 // Servers that lie: each lie is a typed error, and nothing of it is stored.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { encodeUtf8 } from "../../lib/base/text.ts";
+import { decodeStat, encodeStat } from "../../lib/castore/blob/object.ts";
 import { OutboardBuilder } from "../../lib/castore/blob/outboard.ts";
 import { collectBytes, readBlob } from "../../lib/castore/blob/range.ts";
 import { type Digest, digestOf } from "../../lib/castore/digest.ts";
 import { Directory } from "../../lib/castore/directory.ts";
 import { BlobService, DirectoryService } from "../../lib/castore/gen/snix/castore/v1/castore_pb.ts";
 import { TransferService } from "../../lib/castore/gen/tvix/transfer/v1/transfer_pb.ts";
+import { ingestTree } from "../../lib/castore/ingest/portable.ts";
 import { toDirectoryMessage } from "../../lib/castore/grpc/services.ts";
+import { compress } from "../../lib/castore/object/zstd.ts";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
-import { copyTree } from "../../lib/store/copy.ts";
+import { generateKey, toPublicKey } from "../../lib/formats/signature.ts";
+import { sourcePath } from "../../lib/formats/store-path.ts";
+import { copyClosure, copyTree } from "../../lib/store/copy.ts";
+import { narDigest } from "../../lib/store/nar/render.ts";
 import { openStore } from "../../lib/store/open.ts";
-import type { Store } from "../../lib/store/store.ts";
+import type { PathInfo } from "../../lib/store/path-info.ts";
+import { signPathInfo } from "../../lib/store/sign.ts";
+import { Store } from "../../lib/store/store.ts";
 import { PathInfoService } from "../../lib/store/gen/snix/store/v1/store_pb.ts";
+import { type FakeBucket, startBucket } from "../servers/s3.ts";
 import { startPair, startPeer } from "./peers.ts";
 
 const BLOB = pseudoRandomBytes(600_000, 1);
@@ -260,7 +269,6 @@ describe("path infos", () => {
 
   test("another path, an impossible one, and one changed on the way are refused", async () => {
     const { create } = await import("@bufbuild/protobuf");
-    const { sourcePath } = await import("../../lib/formats/store-path.ts");
     const path = sourcePath({ name: "hello", narSha256: new Uint8Array(32) });
     const message = (changes: { narSize?: bigint; basename?: string }) =>
       create(put, {
@@ -304,6 +312,154 @@ describe("path infos", () => {
 
   async function collectList(store: Store): Promise<void> {
     for await (const info of store.list()) expect(info).toBeDefined();
+  }
+});
+
+describe("closures", () => {
+  /** A daemon over a store in memory, whose path info says what a test wants. */
+  async function lying(changes: (info: PathInfo) => Partial<PathInfo>) {
+    const behind = await openStore("memory:");
+    const root = await ingestTree(behind.castore, { entries: { a: "some text", b: { entries: { c: "more" } } } });
+    const { digest, size } = await behind.narDigest(root);
+    const path = sourcePath({ name: "victim", narSha256: digest });
+    const honest = { path, root, references: [], narSha256: digest, narSize: size, signatures: [] };
+    await behind.pathInfos.put({ ...honest, ...changes(honest) });
+    const pair = await startPair({}, behind);
+    cleanups.push(pair.close);
+    return { ...pair, path };
+  }
+
+  const cases: Record<string, [(info: PathInfo) => Partial<PathInfo>, string]> = {
+    "another NAR hash": [() => ({ narSha256: new Uint8Array(32) }), "ERR_STORE_NAR_MISMATCH"],
+    "a NAR size that is larger": [({ narSize }) => ({ narSize: narSize + 8 }), "ERR_STORE_NAR_MISMATCH"],
+    "a NAR size that its tree does not fit into": [() => ({ narSize: 120 }), "ERR_STORE_NAR_MISMATCH"],
+    "a tree that it does not have": [
+      () => ({ root: { type: "file", digest: DIGEST, size: 5, executable: false } }),
+      "ERR_CASTORE_MISSING",
+    ],
+  };
+  for (const [name, [changes, code]] of Object.entries(cases)) {
+    test(`with ${name} store no path`, async () => {
+      const { client, path } = await lying(changes);
+      const target = await openStore("memory:");
+      await expect(copyClosure(client, target, [path])).rejects.toMatchObject({ code });
+      expect(await target.pathInfos.get(path.digest)).toBeUndefined();
+    });
+  }
+
+  test("without a trusted signature, or with one over something else, store no path where keys count", async () => {
+    const key = generateKey("trusted-1");
+    const trustedKeys = [toPublicKey(key)];
+    const target = await openStore("memory:");
+    const unsigned = await lying(() => ({}));
+    const code = { code: "ERR_STORE_UNTRUSTED" };
+    await expect(copyClosure(unsigned.client, target, [unsigned.path], { trustedKeys })).rejects.toMatchObject(code);
+    const stranger = await lying((info) => signPathInfo(info, generateKey("trusted-1")));
+    await expect(copyClosure(stranger.client, target, [stranger.path], { trustedKeys })).rejects.toMatchObject(code);
+    const other = await lying((info) => ({
+      signatures: signPathInfo({ ...info, narSize: info.narSize + 8 }, key).signatures,
+    }));
+    await expect(copyClosure(other.client, target, [other.path], { trustedKeys })).rejects.toMatchObject(code);
+    expect(await target.pathInfos.get(other.path.digest)).toBeUndefined();
+    const signed = await lying((info) => signPathInfo(info, key));
+    expect((await copyClosure(signed.client, target, [signed.path], { trustedKeys })).copied).toHaveLength(1);
+  });
+
+  test("are not cut short by a server that says of a NAR what it likes: what is imported is hashed here", async () => {
+    const behind = await openStore("memory:");
+    const lie = new Store({
+      address: "lie",
+      castore: behind.castore,
+      pathInfos: behind.pathInfos,
+      narIndex: behind.narIndex,
+      narDigest: async () => ({ digest: new Uint8Array(32), size: 5 }),
+      close: () => behind.close(),
+    });
+    const pair = await startPair({}, lie);
+    cleanups.push(pair.close);
+    const info = await pair.client.importPath(import.meta.dirname, { name: "tests" });
+    expect((await narDigest(behind.castore, info.root)).digest).toEqual(info.narSha256);
+  });
+});
+
+describe("buckets", () => {
+  let bucket: FakeBucket;
+  beforeEach(async () => {
+    bucket = await startBucket();
+    process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
+    process.env["AWS_ACCESS_KEY_ID"] ??= "AK";
+    process.env["AWS_SECRET_ACCESS_KEY"] ??= "SK";
+    cleanups.push(() => bucket.close());
+  });
+
+  /** A store in the bucket with one path, of a long file and a short one. */
+  async function filled() {
+    const writer = await openStore(bucket.address);
+    const root = await ingestTree(writer.castore, { entries: { long: BLOB, short: "text", d: { entries: {} } } });
+    const { digest, size } = await narDigest(writer.castore, root);
+    const path = sourcePath({ name: "victim", narSha256: digest });
+    await writer.pathInfos.put({ path, root, references: [], narSha256: digest, narSize: size, signatures: [] });
+    await writer.close();
+    return path;
+  }
+  const keyOf = (start: string, which = 0): string =>
+    [...bucket.objects.keys()].filter((key) => key.startsWith(`base/${start}/`)).sort()[which] as string;
+
+  const cases: Record<string, [() => void | Promise<void>, RegExp]> = {
+    "another chunk under a chunk's name": [
+      () => void bucket.objects.set(keyOf("chunks", 0), bucket.objects.get(keyOf("chunks", 1)) as Buffer),
+      /^ERR_CASTORE_CORRUPT$/,
+    ],
+    "a chunk that is a bomb": [
+      async () => void bucket.objects.set(keyOf("chunks"), Buffer.from(await compress(new Uint8Array(80 << 20)))),
+      /^ERR_ZSTD$/,
+    ],
+    "a chunk that is cut off": [
+      () => void bucket.objects.set(keyOf("chunks"), (bucket.objects.get(keyOf("chunks")) as Buffer).subarray(0, 9)),
+      /^ERR_ZSTD$/,
+    ],
+    "a list of other chunks": [
+      () =>
+        void bucket.objects.set(
+          keyOf("blobs"),
+          Buffer.from(encodeStat([{ digest: digestOf(encodeUtf8("text")), size: 4 }])),
+        ),
+      /^ERR_(CASTORE_CORRUPT|STORE_NAR_MISMATCH)$/,
+    ],
+    "a list with sizes of its own": [
+      () => {
+        const chunks = decodeStat(bucket.objects.get(keyOf("blobs")) as Buffer);
+        const grown = chunks.map((chunk, i) => ({ ...chunk, size: chunk.size + (i === 0 ? 1 : 0) }));
+        bucket.objects.set(keyOf("blobs"), Buffer.from(encodeStat(grown)));
+      },
+      /^ERR_CASTORE_CORRUPT$/,
+    ],
+    "another closure": [
+      async () => void bucket.objects.set(keyOf("dirs"), Buffer.from(await compress(Uint8Array.of(0, 0, 0, 0)))),
+      /^ERR_CASTORE_CORRUPT$/,
+    ],
+    "a path info about another path": [
+      () => {
+        const [hash] = /[^/]+$/.exec(keyOf("pathinfo")) ?? [];
+        const bytes = bucket.objects.get(keyOf("pathinfo")) as Buffer;
+        const text = bytes.toString("latin1").replace(hash as string, `0${(hash as string).slice(1)}`);
+        bucket.objects.set(keyOf("pathinfo"), Buffer.from(text, "latin1"));
+      },
+      /^ERR_STORE_WRONG$/,
+    ],
+  };
+  for (const [name, [lie, code]] of Object.entries(cases)) {
+    test(`with ${name}`, async () => {
+      const path = await filled();
+      await lie();
+      const store = await openStore(bucket.address);
+      const target = await openStore("memory:");
+      await expect(copyClosure(store, target, [path])).rejects.toMatchObject({
+        code: expect.stringMatching(code) as string,
+      });
+      expect(await target.pathInfos.get(path.digest)).toBeUndefined();
+      await store.close();
+    });
   }
 });
 

@@ -88,6 +88,7 @@ test("a call, a stream and a download are each a span here and one below it over
   const reader = await pair.client.blobs.openRead(digest);
   for await (const piece of reader?.stream() ?? []) expect(piece.length).toBeGreaterThan(0);
   for await (const info of pair.client.list()) expect(info).toBeDefined();
+  expect(below("call PutBlobs").map(({ name }) => name)).toEqual(["tvix.transfer.v1.TransferService/PutBlobs"]);
   const stat = below("call BlobService.Stat");
   expect(stat.map(({ name }) => name)).toContain("snix.castore.v1.BlobService/Stat");
   const read = below("call BlobService.Read");

@@ -8,6 +8,10 @@ import type { BlobReader, BlobService } from "../../lib/castore/blob/service.ts"
 import { digestHex, digestOf } from "../../lib/castore/digest.ts";
 import { blobServiceContract, directoryServiceContract, pseudoRandomBytes } from "../../lib/castore/testing.ts";
 import { formatPublicKey, formatSecretKey, generateKey, toPublicKey } from "../../lib/formats/signature.ts";
+import { ObjectBlobService } from "../../lib/castore/blob/object.ts";
+import { ObjectDirectoryService } from "../../lib/castore/directory/object.ts";
+import { S3ObjectStore, type S3Options } from "../../lib/castore/object/s3.ts";
+import { parseS3Address } from "../../lib/castore/object/s3-address.ts";
 import { parseAddress } from "../../lib/store/address.ts";
 import { cachedStore } from "../../lib/store/compose/cached.ts";
 import { Composition } from "../../lib/store/compose/file.ts";
@@ -17,11 +21,13 @@ import { wrapStore } from "../../lib/store/compose/wrap.ts";
 import { copyClosure } from "../../lib/store/copy.ts";
 import { examineStore } from "../../lib/store/doctor.ts";
 import { importBytes } from "../../lib/store/import.ts";
+import { ObjectNarIndex, ObjectPathInfoService } from "../../lib/store/object.ts";
 import { openStore } from "../../lib/store/open.ts";
 import { SigningPathInfoService, signPath } from "../../lib/store/sign.ts";
-import type { Store } from "../../lib/store/store.ts";
+import { Store } from "../../lib/store/store.ts";
 import { pathInfoServiceContract } from "../../lib/store/testing.ts";
 import { verifyStore } from "../../lib/store/verify.ts";
+import { startBucket } from "../servers/s3.ts";
 import { APP, cacheFiles, LIB, PUBLIC_KEY, serveFiles } from "./cache-server.ts";
 import { makeTree, scratch } from "./fixture.ts";
 
@@ -348,4 +354,39 @@ describe("the doctor", () => {
     };
     expect(await outcomes(lying)).toMatchObject({ "read blobs": "bad" });
   });
+
+  test("says what is wrong with a bucket and with a daemon, and what to do about it", async () => {
+    process.env["AWS_ACCESS_KEY_ID"] ??= "AK";
+    process.env["AWS_SECRET_ACCESS_KEY"] ??= "SK";
+    process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
+    const bucket = await startBucket();
+    const advice = async (address: string, options: S3Options = { attempts: 1 }): Promise<string> => {
+      const said: string[] = [];
+      const open = () => (address.startsWith("s3:") ? openBucket(address, options) : openStore(address));
+      for await (const { outcome, detail, advice } of examineStore("x", open)) {
+        if (outcome !== "bad") continue;
+        expect(advice.length, detail).toBeGreaterThan(0);
+        said.push(detail, ...advice);
+      }
+      return said.join("\n");
+    };
+    const openBucket = async (address: string, options: S3Options): Promise<Store> => {
+      const objects = await S3ObjectStore.open(parseS3Address(address), options);
+      const castore = { blobs: new ObjectBlobService(objects), directories: new ObjectDirectoryService(objects) };
+      const pathInfos = new ObjectPathInfoService(objects);
+      const narIndex = new ObjectNarIndex(objects);
+      return new Store({ address, castore, pathInfos, narIndex, close: async () => objects.close() });
+    };
+    expect(await advice(bucket.address)).toBe("");
+    bucket.fault = () => ({ status: 403, code: "AccessDenied" });
+    expect(await advice(bucket.address)).toMatch(/ERR_OBJECT_REFUSED[^]*AWS_ACCESS_KEY_ID/);
+    bucket.fault = () => ({ status: 404, code: "NoSuchBucket" });
+    expect(await advice(bucket.address)).toMatch(/ERR_OBJECT_NO_BUCKET[^]*make it first/);
+    bucket.fault = () => ({ status: 403, code: "RequestTimeTooSkewed" });
+    expect(await advice(bucket.address)).toMatch(/ERR_OBJECT_CLOCK[^]*set the clock/);
+    bucket.fault = () => "drop";
+    expect(await advice(bucket.address)).toMatch(/ERR_OBJECT_UNAVAILABLE[^]*endpoint/);
+    await bucket.close();
+    expect(await advice("grpc+unix:///no/such/socket")).toMatch(/ERR_REMOTE_UNAVAILABLE[^]*is the daemon/);
+  }, 30_000);
 });

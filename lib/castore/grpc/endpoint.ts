@@ -14,7 +14,7 @@ import { type CallOptions, type Client, Code, ConnectError, createClient, type T
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { TvixError } from "../../base/error.ts";
 import { isUntrusted } from "../../base/network.ts";
-import { injectSpan, inSpan, openSpan } from "../../base/trace.ts";
+import { injectSpan, inSpan, openSpan, type SpanAttributes } from "../../base/trace.ts";
 import type { GrpcAddress, GrpcServerAddress } from "./address.ts";
 import type { Requests } from "./read.ts";
 
@@ -74,6 +74,10 @@ export class GrpcEndpoint {
     this.#servers = address.servers.map((server) => openServer(server, address));
   }
 
+  get #attributes(): SpanAttributes {
+    return { "rpc.system": "grpc", "server.address": this.address.text };
+  }
+
   /** Connects now. @throws TvixError `ERR_REMOTE_UNAVAILABLE` */
   async ready(): Promise<void> {
     await this.#repeated("connect", async (server) => {
@@ -95,7 +99,7 @@ export class GrpcEndpoint {
     const timeoutMs = options.timeout ?? this.#stall;
     const attempt = (server: Server): Promise<T> =>
       inDialect(server, service, (desc) => work(createClient(desc, server.transport), { timeoutMs }, desc));
-    return await inSpan(`call ${name}`, { "rpc.system": "grpc", "server.address": this.address.text }, () =>
+    return await inSpan(`call ${name}`, this.#attributes, () =>
       this.#repeated(name, attempt, options.once === true ? 1 : this.#attempts),
     );
   }
@@ -110,7 +114,7 @@ export class GrpcEndpoint {
     work: (client: Client<S>, options: CallOptions) => Promise<T>,
     timeoutMs: number = this.#stall,
   ): Promise<T | undefined> {
-    return await this.#repeated(name, async (server) => {
+    const attempt = async (server: Server): Promise<T | undefined> => {
       if (server.lacking.has(service.typeName)) return undefined;
       try {
         return await work(createClient(service, server.transport), { timeoutMs });
@@ -119,7 +123,8 @@ export class GrpcEndpoint {
         server.lacking.add(service.typeName);
         return undefined;
       }
-    });
+    };
+    return await inSpan(`call ${name}`, this.#attributes, () => this.#repeated(name, attempt));
   }
 
   /**
@@ -132,15 +137,17 @@ export class GrpcEndpoint {
     open: (client: Client<S>, signal: AbortSignal, desc: S, requests: Requests) => AsyncIterable<T>,
   ): AsyncGenerator<T, void, void> {
     const watch = new Watch(this.#stall);
-    const span = openSpan(`call ${name}`, { "rpc.system": "grpc", "server.address": this.address.text });
+    const span = openSpan(`call ${name}`, this.#attributes);
     let failure: unknown;
     try {
       const first = await this.#repeated(name, (server) =>
         inDialect(server, service, async (desc) => {
           watch.touch();
           const client = createClient(desc, server.transport);
-          const iterator = open(client, watch.signal, desc, server.sessions)[Symbol.asyncIterator]();
-          return { iterator, result: await span.within(() => iterator.next()) };
+          return await span.within(async () => {
+            const iterator = open(client, watch.signal, desc, server.sessions)[Symbol.asyncIterator]();
+            return { iterator, result: await iterator.next() };
+          });
         }),
       );
       for (let { result } = first; result.done !== true; result = await first.iterator.next()) {

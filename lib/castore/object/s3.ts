@@ -225,7 +225,8 @@ async function bodyOf(pieces: AsyncIterable<Uint8Array>, key: string): Promise<U
   for await (const piece of pieces) {
     parts.push(piece);
     length += piece.length;
-    if (length > OBJECT_LIMIT) throw new TvixError("ERR_OBJECT_IO", `the object ${key} has more than ${OBJECT_LIMIT} bytes`);
+    if (length > OBJECT_LIMIT)
+      throw new TvixError("ERR_OBJECT_IO", `the object ${key} has more than ${OBJECT_LIMIT} bytes`);
   }
   return concatBytes(parts);
 }
