@@ -12,6 +12,7 @@
 // NAR first, under the hash of its file, then the narinfo, which finds the tree by the hash of the NAR (uploads.ts).
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
+import type { Socket } from "node:net";
 import { finished } from "node:stream/promises";
 import { getRequestListener } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
@@ -114,19 +115,24 @@ class RecentTexts {
   }
 }
 
+/** Bytes of connections that have been counted. A request has come, in part or whole, before anybody is told of it. */
+const counted = new WeakMap<Socket, { readonly read: number; readonly written: number }>();
+
 /** Counts an exchange when it is over. */
 function watch(metrics: Metrics, incoming: IncomingMessage, outgoing: ServerResponse): void {
   const start = process.hrtime.bigint();
   const { socket, method = "" } = incoming;
-  const before = { read: socket.bytesRead, written: socket.bytesWritten };
   const route = routeOf(incoming.url ?? "");
   metrics.add("requests_in_flight", 1, "Requests under way.", "gauge");
   outgoing.once("close", () => {
     const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+    const { bytesRead: read, bytesWritten: written } = socket;
+    const before = counted.get(socket) ?? { read: 0, written: 0 };
+    counted.set(socket, { read, written });
     metrics.add("requests_in_flight", -1, "Requests under way.", "gauge");
     metrics.request(route, method, outgoing.writableFinished ? outgoing.statusCode : 499, seconds);
-    metrics.add("received_bytes_total", socket.bytesRead - before.read, "Bytes received, headers included.");
-    metrics.add("sent_bytes_total", socket.bytesWritten - before.written, "Bytes sent, headers included.");
+    metrics.add("received_bytes_total", read - before.read, "Bytes received, headers included.");
+    metrics.add("sent_bytes_total", written - before.written, "Bytes sent, headers included.");
   });
 }
 

@@ -207,7 +207,7 @@ describe("metrics", () => {
     const nar = await bytesOf(await fetch(`${url}/${formatNarUrl(info)}`));
     for (let i = 0; i < 3; i++) await (await fetch(`${url}/${info.path.hash}.narinfo`)).text();
     await (await fetch(`${url}/00000000000000000000000000000000.narinfo`)).text();
-    await put(url, narName, NAR);
+    await fetch(`${url}/nar/${base32.encode(sha256(NAR))}.nar`, { method: "PUT", body: NAR });
     const response = await fetch(`${url}/metrics`);
     expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4");
     const text = await response.text();
