@@ -185,7 +185,10 @@ describe("a client made of the .proto files, without any code of ours", () => {
         const { responseStream } = (service as unknown as ServiceClientConstructor).service[name] as {
           responseStream: boolean;
         };
-        if (!responseStream) return void method(request, done);
+        if (!responseStream) {
+          method(request, done);
+          return;
+        }
         const answers: Record<string, unknown>[] = [];
         const stream = method(request);
         stream.on("data", (answer: Record<string, unknown>) => answers.push(answer));

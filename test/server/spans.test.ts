@@ -58,9 +58,9 @@ beforeAll(async () => {
   trace.setGlobalTracerProvider({ getTracer: () => tracer });
   context.setGlobalContextManager(manager);
   propagation.setGlobalPropagator({
-    inject: (from, carrier, { set }) => set(carrier, "traceparent", trace.getSpanContext(from)?.spanId ?? ""),
-    extract: (into, carrier, { get }) => {
-      const spanId = String(get(carrier, "traceparent") ?? "");
+    inject: (from, carrier, setter) => setter.set(carrier, "traceparent", trace.getSpanContext(from)?.spanId ?? ""),
+    extract: (into, carrier, getter) => {
+      const spanId = String(getter.get(carrier, "traceparent") ?? "");
       if (spanId === "") return into;
       return trace.setSpanContext(into, { traceId: "1".repeat(32), spanId, traceFlags: 1, isRemote: true });
     },
