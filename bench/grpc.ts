@@ -59,6 +59,9 @@ async function prepare(): Promise<void> {
   await startChild([cli, "daemon", "--listen", join(scratch, "ours"), "--store", join(scratch, "store")]);
   await startChild(["-e", PEER, join(scratch, "peer"), join(scratch, "file")]);
   client = await openStore(`grpc+unix://${join(scratch, "ours")}`);
+  // A pack is written around the page cache, a file into it: neither is to come from the disk.
+  await ours();
+  await peers();
 }
 
 async function ours(): Promise<number> {
