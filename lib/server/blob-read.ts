@@ -13,6 +13,8 @@ import { readDigest } from "./grpc-castore.ts";
 const PATH = /^\/((?:tvix|snix)\.castore\.v1\.BlobService\/Read)$/;
 /** Bytes of data in one message: an eighth of what clients take by default. */
 const MESSAGE_BYTES = 512 << 10;
+/** Bytes before the data of a message: a prefix of five, a tag, a length of three. */
+const HEADER_MAX = 9;
 /** Messages under way on one stream. */
 const BUFFERS = 3;
 /** No request of a digest is longer. */
@@ -72,18 +74,23 @@ async function sendContents(blobs: BlobService, stream: ServerHttp2Stream, signa
 
 type FillingReader = BlobReader & Required<Pick<BlobReader, "fill">>;
 
-/** Through a few buffers in turns: memory that is new for every message costs more than all that is done with it. */
+/**
+ * Through a few buffers in turns: memory that is new for every message costs more than all that is done with it. A message
+ * is one write, its header in front of its data. A stream hands on what has gathered while the write before was under
+ * way; were the header a write of its own, all buffers would gather behind it and be filled again only when all had gone.
+ */
 async function sendFilled(reader: FillingReader, stream: ServerHttp2Stream, signal: AbortSignal): Promise<void> {
   const turns = new Limit(BUFFERS);
   const free: Uint8Array[] = [];
   for (let at = 0; at < reader.size; at += MESSAGE_BYTES) {
     signal.throwIfAborted();
     const leave = await turns.enter(signal);
-    const buffer = free.pop() ?? new Uint8Array(MESSAGE_BYTES);
-    const data = buffer.subarray(0, Math.min(MESSAGE_BYTES, reader.size - at));
-    reader.fill(at, data);
-    stream.write(frameHeader(data.length));
-    stream.write(data, () => {
+    const buffer = free.pop() ?? new Uint8Array(HEADER_MAX + MESSAGE_BYTES);
+    const length = Math.min(MESSAGE_BYTES, reader.size - at);
+    reader.fill(at, buffer.subarray(HEADER_MAX, HEADER_MAX + length));
+    const header = frameHeader(length);
+    buffer.set(header, HEADER_MAX - header.length);
+    stream.write(buffer.subarray(HEADER_MAX - header.length, HEADER_MAX + length), () => {
       free.push(buffer);
       leave();
     });
