@@ -14,9 +14,6 @@ import type { BlobReader, ChunkMeta } from "./service.ts";
 const CACHED_CHUNKS = 8;
 /** Bytes checked and handed out at once in a range. */
 const WINDOW = 64 * GROUP_SIZE;
-/** Bytes that are hashed at once: so many when nothing is being hashed, and so many at most. */
-const GATHERED = 512 << 10;
-const FAR_BEHIND = 4 << 20;
 /** Longest blob that is read to its end only to learn how long it is. */
 const UNKNOWN_LIMIT = 2 ** 36;
 
@@ -80,38 +77,23 @@ export class GrpcBlobReader implements BlobReader {
   }
 
   /**
-   * Everything. What has come is hashed on another thread while more comes, and handed out afterwards; the last of it
-   * only when the digest is right. A thread is woken for much at once, since waking it takes as long as hashing 100 KiB,
-   * and not waited for before it is far behind.
+   * Everything, one step behind what has come; the last of it only when the digest is right. Hashed on this thread, while
+   * the bytes are in its cache: handing them to another one was slower, and took more of both.
    */
   async *#whole(): AsyncGenerator<Uint8Array> {
     const hash = new Blake3();
-    let [total, given] = [0, 0];
-    let gathered: Uint8Array[] = [];
+    let total = 0;
     let held: Uint8Array[] = [];
-    let hashing: Promise<void> | undefined;
-    let busy = false;
     for await (const batch of this.#resumed()) {
-      for (const data of batch) {
-        total += data.length;
-        gathered.push(data);
-      }
+      const before = total;
+      for (const data of batch) total += data.length;
       if (total > this.size) throw corrupt(this.#digest, `the server sends more than its ${this.size} bytes`);
-      const waiting = total - given;
       // Nothing new, as in an empty message, does not show that what is held back is right.
-      if (waiting === 0 || (total < this.size && waiting < (busy ? FAR_BEHIND : GATHERED))) continue;
-      await hashing;
-      busy = true;
-      hashing = hash.updateAsync(gathered).finally(() => {
-        busy = false;
-      });
-      hashing.catch(() => {});
-      given = total;
+      if (total === before) continue;
+      for (const data of batch) hash.update(data);
       yield* held;
-      held = gathered;
-      gathered = [];
+      held = batch;
     }
-    await hashing;
     if (total < this.size || !equalBytes(hash.digest(), this.#digest)) {
       throw corrupt(this.#digest, `the server sent ${total} other bytes`);
     }
