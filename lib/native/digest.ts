@@ -15,7 +15,6 @@ export interface FileDigest {
 /** A hash state of the addon: `assign` takes over another's state, `digest` writes into `out`. */
 export interface NativeHasher {
   update(bytes: Uint8Array): void;
-  updateAsync(pieces: readonly Uint8Array[]): Promise<void>;
   digest(out: Uint8Array): void;
   assign(other: NativeHasher): void;
 }
@@ -23,54 +22,28 @@ export interface NativeHasher {
 /** A hash of bytes that arrive in pieces: what `Blake3` and `Sha256` have in common. */
 export class Hasher {
   readonly #native: NativeHasher;
-  #busy = false;
 
   protected constructor(native: NativeHasher) {
     this.#native = native;
   }
 
-  /** Takes in the next bytes, on this thread. */
+  /** Takes in the next bytes. */
   update(bytes: Uint8Array): this {
     checkBytes("bytes", bytes);
-    this.#idle().update(bytes);
+    this.#native.update(bytes);
     return this;
-  }
-
-  /**
-   * Takes in the next bytes, a list of pieces, off the event loop. Until the promise settles the bytes must be neither
-   * changed nor transferred, and this hasher does nothing else.
-   */
-  async updateAsync(pieces: readonly Uint8Array[]): Promise<void> {
-    // A name for each would be made a hundred thousand times in a gigabyte.
-    const list = pieces.map((piece) => {
-      checkBytes("pieces", piece);
-      return steadyBytes(piece);
-    });
-    const native = this.#idle();
-    this.#busy = true;
-    try {
-      await native.updateAsync(list);
-    } finally {
-      this.#busy = false;
-    }
-  }
-
-  /** The state, which another thread may be at work on. @throws Error while it is */
-  #idle(): NativeHasher {
-    if (this.#busy) throw new Error("the hasher is still taking in bytes: wait for updateAsync");
-    return this.#native;
   }
 
   /** The digest of everything so far; the hasher may go on afterwards. */
   digest(): Uint8Array {
     const out = new Uint8Array(DIGEST_LENGTH);
-    this.#idle().digest(out);
+    this.#native.digest(out);
     return out;
   }
 
   /** Takes over the state of another hasher of the same class. */
   protected assign(other: this): this {
-    this.#idle().assign(other.#idle());
+    this.#native.assign(other.#native);
     return this;
   }
 }

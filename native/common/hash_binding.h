@@ -17,7 +17,6 @@ class Hasher : public Napi::ObjectWrap<Hasher<State>> {
   static Napi::Function define(Napi::Env env, const char* name) {
     return Base::DefineClass(env, name,
                              {Base::template InstanceMethod<&Hasher::update>("update"),
-                              Base::template InstanceMethod<&Hasher::update_async>("updateAsync"),
                               Base::template InstanceMethod<&Hasher::digest>("digest"),
                               Base::template InstanceMethod<&Hasher::assign>("assign")});
   }
@@ -27,22 +26,6 @@ class Hasher : public Napi::ObjectWrap<Hasher<State>> {
   void update(const Napi::CallbackInfo& info) {
     const Bytes input = bytes(info[0]);
     state_.update(input.data, input.size);
-  }
-  // Takes in a list of pieces on a thread of libuv's pool. Until the promise settles lib/native calls nothing else.
-  Napi::Value update_async(const Napi::CallbackInfo& info) {
-    const auto list = info[0].As<Napi::Array>();
-    std::vector<Bytes> pieces(list.Length());
-    for (uint32_t i = 0; i < pieces.size(); i++) pieces[i] = bytes(list.Get(i));
-    Napi::Array keep = Napi::Array::New(info.Env(), 2);
-    keep.Set(0u, list);
-    keep.Set(1u, info.This());
-    return in_background(
-        info.Env(), keep,
-        [this, pieces = std::move(pieces)] {
-          for (const Bytes& piece : pieces) state_.update(piece.data, piece.size);
-          return true;
-        },
-        [](Napi::Env env, bool) { return env.Undefined(); });
   }
   void digest(const Napi::CallbackInfo& info) {
     std::array<uint8_t, 32> out;
