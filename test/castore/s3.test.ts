@@ -31,6 +31,7 @@ async function freshFake(): Promise<S3ObjectStore> {
   fake.objects.clear();
   fake.requests.length = 0;
   fake.fault = undefined;
+  fake.forgetful = false;
   return await S3ObjectStore.open(parseS3Address(fake.address), QUICK);
 }
 
@@ -197,6 +198,19 @@ describe("what it costs", () => {
 });
 
 describe("servers in trouble", () => {
+  test("a listing that begins anew with every page ends in an error", async () => {
+    const store = await freshFake();
+    for (let i = 0; i < 1500; i++) fake.objects.set(`base/chunks/${i}`, Buffer.from(""));
+    const count = async (): Promise<number> => {
+      let keys = 0;
+      for await (const _ of store.list("chunks/")) keys++;
+      return keys;
+    };
+    expect(await count()).toBe(1500);
+    fake.forgetful = true;
+    await expect(count()).rejects.toMatchObject({ code: "ERR_OBJECT_IO" });
+  });
+
   const bytes = pseudoRandomBytes(3_000_000, 5);
 
   test("429 and 503 are waited for, as long as the server asks", async () => {

@@ -20,6 +20,8 @@ export interface FakeBucket {
   /** Requests so far, as `METHOD key`. */
   readonly requests: string[];
   fault: Fault | undefined;
+  /** Whether every page of a listing is the first one again. */
+  forgetful: boolean;
   readonly close: () => Promise<void>;
 }
 
@@ -54,14 +56,15 @@ export async function startBucket(host = "127.0.0.1"): Promise<FakeBucket> {
     response.end(method === "HEAD" ? undefined : value);
   };
   const list = (response: ServerResponse, query: URLSearchParams): void => {
-    const after = query.get("continuation-token") ?? query.get("start-after") ?? "";
+    const token = bucket.forgetful ? null : query.get("continuation-token");
+    const after = token ?? query.get("start-after") ?? "";
     const keys = [...objects.keys()].filter((key) => key.startsWith(query.get("prefix") ?? "") && key > after).sort();
     const page = keys.slice(0, 1000);
     const more = keys.length > page.length;
     const contents = page.map((key) => `<Contents><Key>${key}</Key></Contents>`).join("");
-    const token = more ? `<NextContinuationToken>${page.at(-1)}</NextContinuationToken>` : "";
+    const next = more ? `<NextContinuationToken>${page.at(-1)}</NextContinuationToken>` : "";
     response.writeHead(200, { "content-type": "application/xml" });
-    response.end(`<ListBucketResult><IsTruncated>${more}</IsTruncated>${token}${contents}</ListBucketResult>`);
+    response.end(`<ListBucketResult><IsTruncated>${more}</IsTruncated>${next}${contents}</ListBucketResult>`);
   };
   server.listen(0, host);
   await once(server, "listening");
@@ -71,6 +74,7 @@ export async function startBucket(host = "127.0.0.1"): Promise<FakeBucket> {
     objects,
     requests,
     fault: undefined,
+    forgetful: false,
     close: async () => {
       server.closeAllConnections();
       server.close();

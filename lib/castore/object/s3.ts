@@ -164,7 +164,9 @@ export class S3ObjectStore implements ObjectStore {
   async *list(prefix: string): AsyncGenerator<string> {
     const { bucket, prefix: base } = this.#address;
     let token: string | undefined;
+    let last = "";
     do {
+      const before = last;
       const answer = await this.#request(() =>
         this.#client.send(
           new this.#sdk.ListObjectsV2Command({
@@ -174,8 +176,13 @@ export class S3ObjectStore implements ObjectStore {
           }),
         ),
       );
-      for (const { Key } of answer?.Contents ?? []) if (Key !== undefined) yield Key.slice(base.length);
+      for (const { Key = "" } of answer?.Contents ?? []) {
+        if (Key <= last || !Key.startsWith(base + prefix)) throw endless(prefix);
+        last = Key;
+        yield Key.slice(base.length);
+      }
       token = answer?.NextContinuationToken;
+      if (token !== undefined && last === before) throw endless(prefix);
     } while (token !== undefined);
   }
 
@@ -219,6 +226,11 @@ export class S3ObjectStore implements ObjectStore {
 }
 
 /** The body of an answer, which may say nothing of its length and have no end. */
+/** Listings are in order, so one that goes back, or on without a key, would have no end. */
+function endless(prefix: string): TvixError {
+  return new TvixError("ERR_OBJECT_IO", `the bucket's listing of '${prefix}' is out of order`);
+}
+
 async function bodyOf(pieces: AsyncIterable<Uint8Array>, key: string): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
