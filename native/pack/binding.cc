@@ -271,7 +271,8 @@ class PackScanWrap : public Napi::ObjectWrap<PackScanWrap> {
     if (records.empty()) return env.Undefined();
     using Record = pack::Scan::Record;
     Napi::Object out = Napi::Object::New(env);
-    out.Set("offsets", column<double>(env, records, [](const Record& r) { return static_cast<double>(r.extent.offset); }));
+    const auto offset = [](const Record& r) { return static_cast<double>(r.extent.offset); };
+    out.Set("offsets", column<double>(env, records, offset));
     out.Set("lengths", column<uint32_t>(env, records, [](const Record& r) { return r.extent.length; }));
     out.Set("digests", digest_column(env, records, [](const Record& r) -> const auto& { return r.extent.digest; }));
     out.Set("intact", column<uint8_t>(env, records, [](const Record& r) { return r.intact ? 1 : 0; }));
