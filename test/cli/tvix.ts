@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -11,7 +12,7 @@ export const PROGRAM: string = join(root, "dist/cli/tvix.cjs");
 
 // Caches of a run of tests: nothing is replayed that another run has evaluated.
 const cache = mkdtempSync(join(tmpdir(), "tvix-cache-"));
-process.on("exit", () => rmSync(cache, { recursive: true, force: true }));
+afterAll(() => rmSync(cache, { recursive: true, force: true }));
 
 /** What a command did. */
 export interface Outcome {
