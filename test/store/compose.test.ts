@@ -251,6 +251,56 @@ trusted-keys = ["${formatPublicKey(toPublicKey(key))}"]
     await expect(openStore(`compose:${path}#nobody`)).rejects.toMatchObject({ code: "ERR_COMPOSE_NAME" });
   });
 
+  test("asks far stores by priority, before their order", async () => {
+    const keyFile = `${fresh()}.key`;
+    writeFileSync(keyFile, formatSecretKey(key));
+    const plain = fresh();
+    const signed = fresh();
+    const into = async (address: string): Promise<string> => {
+      const store = await openStore(address);
+      const { path } = await store.importPath(tree);
+      await store.close();
+      return path.basename;
+    };
+    const path = await into(plain);
+    await into(
+      `compose:${file(`
+[stores.root]
+type = "signing"
+store = "disk"
+key-file = "${keyFile}"
+
+[stores.disk]
+url = "${signed}"
+`)}`,
+    );
+    for (const [first, signatures] of [
+      ["plain", 0],
+      ["signed", 1],
+    ] as const) {
+      const store = await openStore(
+        `compose:${file(`
+[stores.root]
+type = "cache"
+near = "near"
+far = ["plain", "signed"]
+
+[stores.near]
+url = "memory:"
+
+[stores.plain]
+url = "${plain}"
+priority = ${first === "plain" ? 10 : 60}
+
+[stores.signed]
+url = "${signed}"
+`)}`,
+      );
+      expect((await store.info(path)).signatures).toHaveLength(signatures);
+      await store.close();
+    }
+  });
+
   test("is refused with the place of what is wrong", () => {
     const wrong: [string, string, string][] = [
       ['[stores.root]\nurl = "memory:"\ncolour = "red"', "ERR_COMPOSE_KEY", "f:3: "],
