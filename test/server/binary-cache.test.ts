@@ -513,7 +513,7 @@ describe("64 clients that come and go", () => {
       await store.close();
       expect(existsSync(join(directory, "tmp")) ? readdirSync(join(directory, "tmp")) : []).toEqual([]);
     },
-    SOAK + 120_000,
+    3 * SOAK + 120_000,
   );
 });
 
