@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { compareBytes, concatBytes, equalBytes, fromHex, toHex } from "../../lib/base/bytes.ts";
 

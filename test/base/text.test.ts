@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { bytesToLatin1, decodeUtf8, displayBytes, encodeUtf8, latin1ToBytes } from "../../lib/base/text.ts";
 

@@ -1,6 +1,6 @@
 // The hand-written messages of BlobService.Read against the generated ones.
 import { create, toBinary } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { concatBytes } from "../../lib/base/bytes.ts";
 import { BlobChunkSchema, ReadBlobRequestSchema } from "../../lib/castore/gen/snix/castore/v1/castore_pb.ts";

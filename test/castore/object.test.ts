@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { afterAll, describe, expect, test } from "vitest";
 import { encodeUtf8 } from "../../lib/base/text.ts";
 import { decodeStat, encodeStat, ObjectBlobService } from "../../lib/castore/blob/object.ts";

@@ -1,5 +1,5 @@
 // Outboards: made of any pieces they prove exactly the blob's bytes, and no others.
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { GROUP_SIZE, OutboardBuilder, outboardLength, VerifiedTree } from "../../lib/castore/blob/outboard.ts";
 import { digestHex, digestOf } from "../../lib/castore/digest.ts";

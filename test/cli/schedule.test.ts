@@ -1,5 +1,5 @@
 // The schedule of eval-jobs: whatever workers do, each path is visited once and lines come in order of the tree.
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { expect, test } from "vitest";
 import type { Outcome } from "../../lib/cli/commands/eval-jobs/flags.ts";
 import { Schedule, type Task } from "../../lib/cli/commands/eval-jobs/schedule.ts";

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { bytesToLatin1, latin1ToBytes } from "../../lib/base/text.ts";
 import { maskedModuloHash, moduloHash } from "../../lib/derivation/hash-modulo.ts";

@@ -1,6 +1,6 @@
 // Sets: layers, patched copies and merged positions against a model that copies everything.
 
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { expect, test } from "vitest";
 import { type Attrs, attrsFromMap, updateAttrs } from "../../lib/eval/value/attrs.ts";
 import { symbol, symbolName } from "../../lib/eval/value/symbol.ts";

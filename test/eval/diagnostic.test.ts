@@ -1,6 +1,6 @@
 // How messages are shown, and how near names are found.
 
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 
 import {

@@ -1,6 +1,6 @@
 // Positions in sources, and the way from bytes to text.
 
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 
 import { byteStringToText, Source, textToByteString } from "../../lib/eval/source.ts";

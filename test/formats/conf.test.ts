@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { formatConf, parseConf, resolveConf } from "../../lib/formats/conf.ts";
 import { codeOf } from "./codes.ts";

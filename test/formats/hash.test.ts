@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { fromHex, toHex } from "../../lib/base/bytes.ts";
 import { decodeBase64, decodeBase64Url, encodeBase64, encodeBase64Url } from "../../lib/formats/base64.ts";

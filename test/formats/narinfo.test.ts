@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { formatCacheInfo, parseCacheInfo } from "../../lib/formats/cache-info.ts";
 import { formatNarInfo, type NarInfo, parseNarInfo } from "../../lib/formats/narinfo.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { compareBytes, fromHex } from "../../lib/base/bytes.ts";
 import * as base32 from "../../lib/formats/nixbase32.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { encodeBase64 } from "../../lib/formats/base64.ts";
 import { publicKeyOf, signWith, verifyWith } from "../../lib/formats/ed25519.ts";

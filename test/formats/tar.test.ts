@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { concatBytes } from "../../lib/base/bytes.ts";
 import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../lib/base/text.ts";

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { blake3 as noble } from "@noble/hashes/blake3.js";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { afterAll, describe, expect, it, test } from "vitest";
 import { toHex } from "../../lib/base/bytes.ts";
 import { TvixError } from "../../lib/base/error.ts";

@@ -1,6 +1,6 @@
 // FastCDC: the vectors of the format's description, and pieces against the whole.
 import { createHash } from "node:crypto";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { concatBytes, toHex } from "../../lib/base/bytes.ts";
 import { blake3 } from "../../lib/native/blake3.ts";

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { toHex } from "../../lib/base/bytes.ts";
 import { NarUnpacker, narHash, narPack, narUnpack } from "../../lib/native/nar.ts";

@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeUtf8 } from "../../lib/base/text.ts";
 import { digestHex, digestOf } from "../../lib/castore/digest.ts";

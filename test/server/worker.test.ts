@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { afterAll, describe, expect, test } from "vitest";
 import { concatBytes } from "../../lib/base/bytes.ts";
 import { encodeUtf8 } from "../../lib/base/text.ts";

@@ -1,7 +1,7 @@
 // Substitution from ordinary binary caches: what C++ Nix wrote in every compression, and servers that mean no good.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { beforeAll, describe, expect, test } from "vitest";
 import { toHex } from "../../lib/base/bytes.ts";
 import { TvixError } from "../../lib/base/error.ts";

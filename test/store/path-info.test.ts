@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../property.ts";
 import { describe, expect, test } from "vitest";
 import { LocalStore } from "../../lib/castore/local/store.ts";
 import { MemoryBlobService } from "../../lib/castore/blob/memory.ts";

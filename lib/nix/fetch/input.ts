@@ -58,7 +58,11 @@ export interface Scheme {
 }
 
 /** A URL that a scheme cannot read: what it was part of may still be something else. */
-export class BadUrl extends Error {}
+export class BadUrl extends EvalError {
+  constructor(message: string) {
+    super("ERR_EVAL_FETCH", message);
+  }
+}
 
 /** The error for an input that makes no sense. */
 export function inputError(message: string): EvalError {

@@ -37,7 +37,7 @@ function schemeOf(attrs: InputAttrs): Scheme {
 
 /**
  * Reads a URL as an input.
- * @throws EvalError for one of no scheme, BadUrl for one that its scheme cannot read
+ * @throws EvalError for one of no scheme, BadUrl (an EvalError) for one that its scheme cannot read
  */
 export function inputFromUrl(url: Url, wantsTree: boolean): InputAttrs {
   for (const scheme of SCHEMES) {

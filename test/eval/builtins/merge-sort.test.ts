@@ -1,6 +1,6 @@
 // The sort behind builtins.sort against JavaScript's own.
 
-import fc from "fast-check";
+import { fc } from "../../property.ts";
 import { expect, test } from "vitest";
 import { mergeSort } from "../../../lib/eval/builtins/merge-sort.ts";
 

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../../property.ts";
 import { expect, test } from "vitest";
 import { bytesToLatin1 } from "../../../lib/base/text.ts";
 import { JSON_BUILDER } from "../../../lib/eval/builtins/json.ts";

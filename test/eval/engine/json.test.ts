@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import fc from "fast-check";
+import { fc } from "../../property.ts";
 import { describe, expect, test } from "vitest";
 import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../../lib/base/text.ts";
 import { type JsonBuilder, parseJson } from "../../../lib/eval/engine/json-parse.ts";

@@ -1,6 +1,6 @@
 // What the parser makes of a text: node shapes and spans. (What it means is compared with Nix in test/lang.)
 
-import fc from "fast-check";
+import { fc } from "../../property.ts";
 import { describe, expect, test } from "vitest";
 
 import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../../../lib/base/text.ts";

@@ -1,5 +1,5 @@
 // Archives into a castore: any tree arrives as it was, whatever packed it, and hostile archives are refused.
-import fc from "fast-check";
+import { fc } from "../../property.ts";
 import { describe, expect, test } from "vitest";
 import { pack } from "tar-stream";
 import { bytesToLatin1 } from "../../../lib/base/text.ts";

@@ -1,5 +1,5 @@
 // Flake references: what is written is read back, and whatever is read is a reference or a typed error.
-import fc from "fast-check";
+import { fc } from "../../property.ts";
 import { expect, test } from "vitest";
 import { TvixError } from "../../../lib/base/error.ts";
 import { formatUrl, parseUrl, percentDecode, percentEncode } from "../../../lib/nix/fetch/url.ts";
@@ -64,6 +64,13 @@ test("what is written is read back", () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test.each([
+  ["a/@", "in flake URL 'flake:a/@', '@' is not a commit hash or branch/tag name"],
+  ["a/b/c", "in flake URL 'flake:a/b/c', 'c' is not a commit hash"],
+])("'%s' has the form of a name in the registries and is none", (text, message) => {
+  expect(() => parseFlakeRef(text)).toThrow(expect.objectContaining({ code: "ERR_EVAL_FETCH", message }));
 });
 
 test("any text is a reference, which is written and read again the same, or a typed error", () => {

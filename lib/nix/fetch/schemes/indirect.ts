@@ -28,20 +28,22 @@ function formatId(attrs: InputAttrs): string {
 }
 
 function fromUrl(url: Url): InputAttrs {
-  const bad = () => new BadUrl(`'flake:${url.path}' is not an indirect reference`);
+  const bad = (why: string) => new BadUrl(`in flake URL 'flake:${url.path}', ${why}`);
   const [id = "", first, second, ...rest] = url.path.split("/").map(percentDecode);
-  if (url.authority !== undefined || rest.length > 0 || !FLAKE_ID.test(id)) throw bad();
+  if (url.authority !== undefined) throw bad("there is an authority, which it must not have");
+  if (rest.length > 0) throw bad(`'${rest.join("/")}' is more than a name, a branch or tag and a commit hash`);
+  if (!FLAKE_ID.test(id)) throw bad(`'${id}' is not a valid flake ID`);
   const attrs = new Map([
     ["type", "indirect"],
     ["id", id],
   ]);
   if (first !== undefined && second === undefined && REVISION.test(first)) attrs.set("rev", first);
   else if (first !== undefined) {
-    if (!isRef(first)) throw bad();
+    if (!isRef(first)) throw bad(`'${first}' is not a commit hash or branch/tag name`);
     attrs.set("ref", first);
   }
   if (second !== undefined) {
-    if (!REVISION.test(second)) throw bad();
+    if (!REVISION.test(second)) throw bad(`'${second}' is not a commit hash`);
     attrs.set("rev", second);
   }
   return attrs;
