@@ -30,8 +30,12 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   return out;
 }
 
+/** Node's own, which is absent in browsers. */
+const hexSlice = (globalThis.Buffer?.prototype as { hexSlice?: () => string } | undefined)?.hexSlice;
+
 /** Lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
+  if (hexSlice !== undefined) return hexSlice.call(bytes);
   let out = "";
   for (const byte of bytes) out += HEX[byte];
   return out;

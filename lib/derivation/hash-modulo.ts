@@ -14,9 +14,11 @@
 // its hash, and that of whatever uses it, is *deferred*: well defined, but not good for making paths.
 
 import { TvixError } from "../base/error.ts";
-import { sha256HexOfLatin1 } from "../formats/digest.ts";
+import { toHex } from "../base/bytes.ts";
+import type { Range } from "../formats/aterm.ts";
+import { sha256, sha256HexOfLatin1 } from "../formats/digest.ts";
 import { type Derivation, type InputDrv, hasDynamicInputs, isFixed, outputKind } from "./model.ts";
-import { DerivationText, writeInputDrvs } from "./write.ts";
+import { type DerivationText, withDerivationText } from "./write.ts";
 
 /** A modulo hash. */
 export interface ModuloHash {
@@ -37,54 +39,60 @@ let impureHash: string | undefined;
  * filled in. Throws `ERR_DRV_UNKNOWN_INPUT` when `lookup` does not know an input.
  */
 export function moduloHash(derivation: Derivation, lookup: ModuloLookup): ModuloHash {
-  return new ModuloHashing(derivation, lookup).unmasked(derivation);
+  return withDerivationText(derivation, (text) => new ModuloHashing(derivation, lookup, text).unmasked());
 }
 
 /** The masked modulo hash, from which input-addressed output paths are made. */
 export function maskedModuloHash(derivation: Derivation, lookup: ModuloLookup): ModuloHash {
-  return new ModuloHashing(derivation, lookup).masked();
+  return withDerivationText(derivation, (text) => new ModuloHashing(derivation, lookup, text).masked());
 }
 
 /** The modulo hashes of one derivation; what they have in common is made once. */
 export class ModuloHashing {
-  readonly text: DerivationText;
   readonly #derivation: Derivation;
   readonly #lookup: ModuloLookup;
-  #inputs: { readonly text: string; readonly deferred: boolean } | undefined;
+  readonly #text: DerivationText;
+  #inputs: { readonly range: Range; readonly deferred: boolean } | undefined;
 
-  constructor(derivation: Derivation, lookup: ModuloLookup) {
-    this.text = new DerivationText(derivation);
+  constructor(derivation: Derivation, lookup: ModuloLookup, text: DerivationText) {
     this.#derivation = derivation;
     this.#lookup = lookup;
+    this.#text = text;
   }
 
   /** The hash from which output paths are made. */
   masked(): ModuloHash {
-    return this.#hash(this.#derivation, true);
+    return this.#hash(true);
   }
 
-  /** The hash of the derivation with its output paths filled in, as they are in `complete`. */
-  unmasked(complete: Derivation): ModuloHash {
-    if (isFixed(complete)) return { hash: fixedHash(complete), deferred: false };
-    if (isImpure(complete)) return { hash: (impureHash ??= sha256HexOfLatin1("impure")), deferred: true };
-    return this.#hash(complete, false);
+  /** The hash of the derivation once its output paths are filled in. */
+  unmasked(): ModuloHash {
+    const derivation = this.#derivation;
+    if (isFixed(derivation)) return { hash: fixedHash(derivation), deferred: false };
+    if (isImpure(derivation)) return { hash: (impureHash ??= sha256HexOfLatin1("impure")), deferred: true };
+    return this.#hash(false);
   }
 
-  #hash({ outputs }: Derivation, masked: boolean): ModuloHash {
-    this.#inputs ??= moduloInputs(this.#derivation, this.#lookup);
+  #hash(masked: boolean): ModuloHash {
+    if (this.#inputs === undefined) {
+      const { inputs, deferred } = moduloInputs(this.#derivation, this.#lookup);
+      this.#inputs = { range: this.#text.inputs(inputs), deferred };
+    }
     let { deferred } = this.#inputs;
-    for (const output of outputs.values()) {
+    for (const output of this.#derivation.outputs.values()) {
       const kind = outputKind(output);
       // A blank path is what masking makes of a known one, so only the unmasked form tells of deferral by it.
       if (kind === "floating" || kind === "impure" || (kind === "deferred" && !masked)) deferred = true;
     }
-    const text = this.text.write(this.#inputs.text, masked ? () => "" : (name) => outputs.get(name)?.path);
-    return { hash: sha256HexOfLatin1(text), deferred };
+    return { hash: toHex(sha256(this.#text.write(this.#inputs.range, masked))), deferred };
   }
 }
 
-/** The input derivations as a list in ATerm, each under its modulo hash. */
-function moduloInputs(derivation: Derivation, lookup: ModuloLookup): { text: string; deferred: boolean } {
+/** The input derivations, each under its modulo hash. */
+function moduloInputs(
+  derivation: Derivation,
+  lookup: ModuloLookup,
+): { inputs: ReadonlyMap<string, InputDrv>; deferred: boolean } {
   let deferred = hasDynamicInputs(derivation);
   const inputs = new Map<string, InputDrv>();
   for (const [path, input] of derivation.inputDrvs) {
@@ -96,9 +104,12 @@ function moduloInputs(derivation: Derivation, lookup: ModuloLookup): { text: str
     }
     if (modulo.deferred) deferred = true;
     const same = inputs.get(modulo.hash);
-    inputs.set(modulo.hash, { outputs: same === undefined ? input.outputs : union(same.outputs, input.outputs) });
+    inputs.set(
+      modulo.hash,
+      same === undefined ? withoutDynamic(input) : { outputs: union(same.outputs, input.outputs) },
+    );
   }
-  return { text: writeInputDrvs(inputs), deferred };
+  return { inputs, deferred };
 }
 
 function fixedHash(derivation: Derivation): string {
@@ -115,6 +126,10 @@ function fixedHash(derivation: Derivation): string {
 function isImpure(derivation: Derivation): boolean {
   for (const output of derivation.outputs.values()) if (outputKind(output) === "impure") return true;
   return false;
+}
+
+function withoutDynamic(input: InputDrv): InputDrv {
+  return input.dynamicOutputs === undefined ? input : { outputs: input.outputs };
 }
 
 function union(a: readonly string[], b: readonly string[]): string[] {

@@ -24,6 +24,7 @@ export {
   type CompleteDerivation,
   completeDerivation,
   derivationPath,
+  fillDerivation,
   fixedOutputPath,
   outputPaths,
   type PathOptions,

@@ -2,13 +2,14 @@
 
 import { TvixError } from "../base/error.ts";
 import { fromHex } from "../base/bytes.ts";
+import { bytesToLatin1 } from "../base/text.ts";
 import { parseOutputMethod } from "../formats/content-address.ts";
-import { digestLatin1 } from "../formats/digest.ts";
+import { sha256 } from "../formats/digest.ts";
 import { nixHash } from "../formats/hash.ts";
 import { contentAddressedPath, outputPath, outputPathName, type StorePath, textPath } from "../formats/store-path.ts";
 import { maskedModuloHash, type ModuloHash, ModuloHashing, type ModuloLookup } from "./hash-modulo.ts";
 import { type Derivation, type DerivationOutput, outputKind, referencesOf } from "./model.ts";
-import { writeDerivation, writeInputDrvs } from "./write.ts";
+import { derivationBytes, type DerivationText, withDerivationText } from "./write.ts";
 
 /** Options of the functions here. */
 export interface PathOptions {
@@ -91,37 +92,58 @@ export function completeDerivation(
   lookup: ModuloLookup,
   options: PathOptions = {},
 ): CompleteDerivation {
-  const hashing = new ModuloHashing(derivation, lookup);
-  const outputs = new Map(derivation.outputs);
-  const env = new Map(derivation.env);
-  const paths = new Map<string, string>();
-  for (const [name, path] of pathsByHash(derivation, () => hashing.masked(), options)) {
-    if (path === undefined) continue;
-    const fields = derivation.outputs.get(name) as DerivationOutput;
-    const absolute = path.absolute(options.storeDir);
-    paths.set(name, absolute);
-    outputs.set(name, { ...fields, path: absolute });
-    env.set(name, absolute);
-  }
-  const complete = { ...derivation, outputs, env };
-  // A variable that was not there before is not part of the hash above, and is part of the file.
-  const same = [...paths.keys()].every((name) => derivation.env.has(name));
-  const filled = same ? hashing : new ModuloHashing(complete, lookup);
-  const text = filled.text.write(writeInputDrvs(derivation.inputDrvs), (name) => paths.get(name));
-  const path = derivationPath(complete, options, text);
-  return { derivation: complete, text, path, modulo: filled.unmasked(complete) };
+  const { outputs, env } = derivation;
+  return fillDerivation({ ...derivation, outputs: new Map(outputs), env: new Map(env) }, lookup, options);
+}
+
+/** A derivation that nobody else holds. */
+export interface OwnDerivation extends Derivation {
+  readonly outputs: Map<string, DerivationOutput>;
+  readonly env: Map<string, string>;
+}
+
+/** Does what {@link completeDerivation} does to the derivation itself. */
+export function fillDerivation(
+  derivation: OwnDerivation,
+  lookup: ModuloLookup,
+  options: PathOptions = {},
+): CompleteDerivation {
+  const { outputs, env } = derivation;
+  return withDerivationText(derivation, (text) => {
+    const hashing = new ModuloHashing(derivation, lookup, text);
+    let same = true;
+    for (const [name, path] of pathsByHash(derivation, () => hashing.masked(), options)) {
+      if (path === undefined) continue;
+      const absolute = path.absolute(options.storeDir);
+      outputs.set(name, { ...(outputs.get(name) as DerivationOutput), path: absolute });
+      same &&= env.has(name);
+      env.set(name, absolute);
+    }
+    if (same) return finished(derivation, text, hashing, options);
+    // A variable that was not there before is not part of the hash above, and is part of the file.
+    return withDerivationText(derivation, (filled) =>
+      finished(derivation, filled, new ModuloHashing(derivation, lookup, filled), options),
+    );
+  });
+}
+
+function finished(
+  derivation: Derivation,
+  text: DerivationText,
+  hashing: ModuloHashing,
+  options: PathOptions,
+): CompleteDerivation {
+  const bytes = text.write(text.inputs(derivation.inputDrvs));
+  const path = filePath(derivation, options, sha256(bytes));
+  return { derivation, text: bytesToLatin1(bytes), path, modulo: hashing.unmasked() };
 }
 
 /** The path of the .drv file: a text named `<name>.drv` that refers to all inputs. */
-export function derivationPath(
-  derivation: Derivation,
-  options: PathOptions = {},
-  text: string = writeDerivation(derivation),
-): StorePath {
-  return textPath({
-    name: `${derivation.name}.drv`,
-    contents: { sha256: digestLatin1("sha256", text) },
-    references: referencesOf(derivation),
-    storeDir: options.storeDir,
-  });
+export function derivationPath(derivation: Derivation, options: PathOptions = {}): StorePath {
+  return filePath(derivation, options, sha256(derivationBytes(derivation)));
+}
+
+function filePath(derivation: Derivation, { storeDir }: PathOptions, digest: Uint8Array): StorePath {
+  const name = `${derivation.name}.drv`;
+  return textPath({ name, contents: { sha256: digest }, references: referencesOf(derivation), storeDir });
 }

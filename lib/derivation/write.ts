@@ -1,7 +1,7 @@
 // Writes derivations as ATerm, the text of .drv files.
 
-import { latin1ToBytes } from "../base/text.ts";
-import { quote, quoteList } from "../formats/aterm.ts";
+import { bytesToLatin1 } from "../base/text.ts";
+import { AtermWriter, type Range } from "../formats/aterm.ts";
 import { type Derivation, hasDynamicInputs, type InputDrv } from "./model.ts";
 
 /**
@@ -10,95 +10,143 @@ import { type Derivation, hasDynamicInputs, type InputDrv } from "./model.ts";
  * and is refused by `validateDerivation`.
  */
 export function writeDerivation(derivation: Derivation): string {
-  return new DerivationText(derivation).write(writeInputDrvs(derivation.inputDrvs), () => undefined);
+  return withDerivationText(derivation, (text) => bytesToLatin1(text.write(text.inputs(derivation.inputDrvs))));
 }
 
 /** The .drv file's bytes. */
 export function derivationBytes(derivation: Derivation): Uint8Array {
-  return latin1ToBytes(writeDerivation(derivation));
+  return withDerivationText(derivation, (text) => text.write(text.inputs(derivation.inputDrvs)).slice());
+}
+
+/** Writers that nobody uses: one, unless a derivation is hashed amid the hashing of another. */
+const idle: AtermWriter[] = [];
+/** A writer that has become larger than this is not kept. */
+const KEPT_BYTES = 1 << 20;
+
+/** Makes texts of a derivation; what `use` is given is good until it returns. */
+export function withDerivationText<T>(derivation: Derivation, use: (text: DerivationText) => T): T {
+  const writer = idle.pop() ?? new AtermWriter();
+  try {
+    return use(new DerivationText(derivation, writer));
+  } finally {
+    writer.clear();
+    if (writer.capacity <= KEPT_BYTES) idle.push(writer);
+  }
 }
 
 /**
  * A derivation of which several texts are made, that differ in the input derivations and the output paths: the file,
- * and the forms that are hashed. What they share is escaped and joined once.
+ * and the forms that are hashed. What they share is written once and then copied.
  */
 export class DerivationText {
   readonly #derivation: Derivation;
-  readonly #start: string;
-  /** The variables named like outputs … */
-  readonly #holes: string[] = [];
-  /** … and what is before, between and after their values, from the sources on. */
-  readonly #pieces: string[] = [];
+  readonly #writer: AtermWriter;
+  /** All from the sources on, but for the values of variables named like outputs. */
+  readonly #rest: Range;
+  readonly #holes: { readonly name: string; readonly at: number }[] = [];
 
-  constructor(derivation: Derivation) {
-    const { outputs, inputSrcs, system, builder, args, env } = derivation;
+  constructor(derivation: Derivation, writer: AtermWriter) {
     this.#derivation = derivation;
-    this.#start = hasDynamicInputs(derivation) ? 'DrvWithVersion("xp-dyn-drv",[' : "Derive([";
-    let piece = `,${writeNames(inputSrcs)},"${system}",${quote(builder)},${quoteList(args)},[`;
-    let separator = "";
-    for (const [name, value] of sortedEntries(env)) {
-      piece += `${separator}(${quote(name)},`;
-      if (outputs.has(name)) {
-        this.#holes.push(name);
-        this.#pieces.push(piece);
-        piece = ")";
-      } else piece += `${quote(value)})`;
-      separator = ",";
-    }
-    this.#pieces.push(`${piece}])`);
+    this.#writer = writer;
+    const { outputs, inputSrcs, system, builder, args, env } = derivation;
+    const start = writer.length;
+    writer.raw(",");
+    writeNames(writer, inputSrcs);
+    writer.raw(`,"${system}",`);
+    writer.quoted(builder);
+    writer.raw(",");
+    writer.quotedList(args);
+    writer.raw(",[");
+    let before = "(";
+    inOrder(env, (value, name) => {
+      writer.raw(before);
+      writer.quoted(name);
+      writer.raw(",");
+      if (outputs.has(name)) this.#holes.push({ name, at: writer.length });
+      else writer.quoted(value);
+      writer.raw(")");
+      before = ",(";
+    });
+    writer.raw("])");
+    this.#rest = { start, end: writer.length };
+  }
+
+  /** Writes a list of input derivations, by path or by whatever else the keys are. */
+  inputs(inputs: ReadonlyMap<string, InputDrv>): Range {
+    const writer = this.#writer;
+    const start = writer.length;
+    let before = '[("';
+    inOrder(inputs, (input, key) => {
+      writer.raw(before);
+      writer.raw(key);
+      writer.raw('",');
+      writeInput(writer, input);
+      writer.raw(")");
+      before = ',("';
+    });
+    writer.raw(inputs.size === 0 ? "[]" : "]");
+    return { start, end: writer.length };
   }
 
   /**
-   * The text with `inputDrvs` (a list in ATerm) in place of the derivation's own. `pathOf` gives the path of an output,
-   * for its entry and for the variable named like it; `undefined` leaves both as they are.
+   * The text with `inputs` in place of the derivation's own, until another one is written. The paths of outputs, in
+   * their entries and in the variables named like them, are as they are in the derivation by now, or blank.
    */
-  write(inputDrvs: string, pathOf: (output: string) => string | undefined): string {
+  write(inputs: Range, blank = false): Uint8Array {
+    const writer = this.#writer;
     const { outputs, env } = this.#derivation;
-    let out = this.#start;
-    let separator = "";
-    for (const [name, output] of sortedEntries(outputs)) {
-      out += `${separator}("${name}","${pathOf(name) ?? output.path}","${output.hashAlgo}","${output.hash}")`;
-      separator = ",";
-    }
-    out += `],${inputDrvs}${this.#pieces[0]}`;
-    this.#holes.forEach((name, i) => {
-      out += quote(pathOf(name) ?? (env.get(name) as string)) + this.#pieces[i + 1];
+    const start = writer.length;
+    writer.raw(hasDynamicInputs(this.#derivation) ? 'DrvWithVersion("xp-dyn-drv",[' : "Derive([");
+    let before = "(";
+    inOrder(outputs, ({ path, hashAlgo, hash }, name) => {
+      writer.raw(`${before}"${name}","${blank ? "" : path}","${hashAlgo}","${hash}")`);
+      before = ",(";
     });
-    return out;
+    writer.raw("],");
+    writer.again(inputs.start, inputs.end);
+    let from = this.#rest.start;
+    for (const { name, at } of this.#holes) {
+      writer.again(from, at);
+      writer.quoted(blank ? "" : (env.get(name) as string));
+      from = at;
+    }
+    writer.again(from, this.#rest.end);
+    return writer.bytes({ start, end: writer.length });
   }
 }
 
-/** The list of input derivations by path, or by whatever else the keys are. */
-export function writeInputDrvs(inputs: ReadonlyMap<string, InputDrv>): string {
-  let out = "[";
-  for (const [key, input] of sortedEntries(inputs)) {
-    out += `${out === "[" ? "" : ","}("${key}",${writeInput(input)})`;
-  }
-  return `${out}]`;
-}
-
-function writeInput(input: InputDrv): string {
-  const outputs = writeNames(input.outputs);
-  if (input.dynamicOutputs === undefined || input.dynamicOutputs.size === 0) return outputs;
-  const dynamic: string[] = [];
-  for (const [name, inner] of sortedEntries(input.dynamicOutputs)) dynamic.push(`("${name}",${writeInput(inner)})`);
-  return `(${outputs},[${dynamic.join(",")}])`;
+function writeInput(writer: AtermWriter, input: InputDrv): void {
+  const { dynamicOutputs } = input;
+  if (dynamicOutputs === undefined || dynamicOutputs.size === 0) return writeNames(writer, input.outputs);
+  writer.raw("(");
+  writeNames(writer, input.outputs);
+  let before = ',[("';
+  inOrder(dynamicOutputs, (inner, name) => {
+    writer.raw(`${before}${name}",`);
+    writeInput(writer, inner);
+    writer.raw(")");
+    before = ',("';
+  });
+  writer.raw("])");
 }
 
 /** Writes a sorted list of strings that never need escaping. */
-function writeNames(names: readonly string[]): string {
-  if (names.length === 0) return "[]";
-  return names.length === 1 ? `["${names[0]}"]` : `["${names.toSorted(byBytes).join('","')}"]`;
+function writeNames(writer: AtermWriter, names: readonly string[]): void {
+  if (names.length === 0) return writer.raw("[]");
+  if (names.length === 1) return writer.raw(`["${names[0]}"]`);
+  writer.raw(`["${names.toSorted(byBytes).join('","')}"]`);
 }
 
-/** The entries by key, bytewise: the map itself where it is in that order, as most are. */
-function sortedEntries<T>(map: ReadonlyMap<string, T>): Iterable<readonly [string, T]> {
+/** Goes through a map by key, bytewise: as it is where it is in that order, as most are. */
+function inOrder<T>(map: ReadonlyMap<string, T>, each: (value: T, key: string) => void): void {
   let previous = "";
-  for (const key of map.keys()) {
-    if (key < previous) return [...map].sort(([a], [b]) => byBytes(a, b));
+  let ordered = true;
+  map.forEach((_, key) => {
+    if (key < previous) ordered = false;
     previous = key;
-  }
-  return map;
+  });
+  if (ordered) map.forEach(each);
+  else for (const key of [...map.keys()].sort(byBytes)) each(map.get(key) as T, key);
 }
 
 function byBytes(a: string, b: string): number {

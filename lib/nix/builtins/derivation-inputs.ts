@@ -44,5 +44,7 @@ function inputAt(inputs: Map<string, Input>, key: string): Input {
 }
 
 function inKeyOrder<T>(map: ReadonlyMap<string, T>): Map<string, T> {
-  return new Map([...map.keys()].sort().map((key) => [key, map.get(key) as T]));
+  const ordered = new Map<string, T>();
+  for (const key of [...map.keys()].sort()) ordered.set(key, map.get(key) as T);
+  return ordered;
 }

@@ -16,7 +16,7 @@ import type { Value, Whnf } from "../../eval/value/value.ts";
 import { coerceToString, STRONG_COPY } from "../../eval/vm/coerce.ts";
 import { forceAttrs, forceBool, forceList, forcePlainString, forceString, textOf } from "../../eval/vm/demand.ts";
 import type { Runtime } from "../../eval/vm/runtime.ts";
-import { completeDerivation, type Derivation, type DerivationOutput } from "../../derivation/index.ts";
+import { type DerivationOutput, fillDerivation } from "../../derivation/index.ts";
 import { type ContentMethod, formatOutputMethod } from "../../formats/content-address.ts";
 import { type HashAlgo, isHashAlgo, type NixHash, parseHash, zeroHash } from "../../formats/hash.ts";
 import { placeholder } from "../../formats/store-path.ts";
@@ -34,7 +34,9 @@ const DRV_PATH = symbol("drvPath");
 /** What is collected while the attributes are read. */
 interface Draft {
   readonly name: string;
-  readonly env: Map<string, string>;
+  /** The variables, in order. */
+  readonly names: string[];
+  readonly texts: string[];
   readonly json: Map<string, string> | null;
   readonly context: ContextBuilder;
   args: string[];
@@ -77,17 +79,16 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
   const draft = readAttributes(rt, attrs, name);
   if (draft.json !== null) {
     const entries = [...draft.json].sort(([a], [b]) => (a < b ? -1 : 1));
-    draft.env.set(
-      "__json",
-      `{${entries.map(([key, text]) => `${valueToJson(rt, key, draft.context)}:${text}`).join(",")}}`,
-    );
+    draft.names.push("__json");
+    draft.texts.push(`{${entries.map(([key, text]) => `${valueToJson(rt, key, draft.context)}:${text}`).join(",")}}`);
   }
   if (draft.builder === "") throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", "required attribute 'builder' missing");
   if (draft.system === "") throw new EvalError("ERR_EVAL_MISSING_ATTRIBUTE", "required attribute 'system' missing");
   checkName(draft);
   const outputs = declareOutputs(draft);
   const { inputDrvs, inputSrcs } = inputsOf(draft.context.context, known);
-  const derivation: Derivation = {
+  const { storeDir } = rt.settings;
+  const own = {
     name,
     outputs,
     inputDrvs,
@@ -95,10 +96,9 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
     system: draft.system,
     builder: draft.builder,
     args: draft.args,
-    env: withOutputs(draft, outputs.keys()),
+    env: variables(draft, outputs.keys()),
   };
-  const { storeDir } = rt.settings;
-  const complete = completeDerivation(derivation, known.lookup, { storeDir });
+  const complete = fillDerivation(own, known.lookup, { storeDir });
   const drvPath = known.add(complete, storeDir);
   const keys = [DRV_PATH];
   const values: Value[] = [new ContextString(drvPath, new Set([formatContextElement({ kind: "deep", drv: drvPath })]))];
@@ -111,18 +111,17 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
 }
 
 /** The variables with one for each output. Names stay in order, so that no text of them is sorted again. */
-function withOutputs(
-  { env, contentAddressed, impure, outputHash }: Draft,
-  names: Iterable<string>,
-): Map<string, string> {
+function variables(draft: Draft, outputNames: Iterable<string>): Map<string, string> {
+  const { names, texts, contentAddressed, impure, outputHash } = draft;
   const floating = outputHash === undefined && (contentAddressed || impure);
-  const outputs = [...names].sort();
+  const outputs = [...outputNames].sort();
   const all = new Map<string, string>();
   const add = (output: string): unknown => all.set(output, floating ? placeholder(output) : "");
   let next = 0;
-  for (const [name, value] of env) {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
     while (next < outputs.length && (outputs[next] as string) < name) add(outputs[next++] as string);
-    all.set(name, value);
+    all.set(name, texts[i] as string);
   }
   outputs.forEach(add);
   return all;
@@ -144,7 +143,8 @@ function readAttributes(rt: Runtime, attrs: Attrs, name: string): Draft {
   const ignoreNulls = flag(IGNORE_NULLS);
   const draft: Draft = {
     name,
-    env: new Map(),
+    names: [],
+    texts: [],
     json: structured ? new Map() : null,
     context: new ContextBuilder(),
     args: [],
@@ -192,7 +192,8 @@ function readAttribute(rt: Runtime, draft: Draft, attribute: string, value: Valu
 }
 
 function readPlain(rt: Runtime, draft: Draft, attribute: string, text: string): void {
-  draft.env.set(attribute, text);
+  draft.names.push(attribute);
+  draft.texts.push(text);
   // Builders would take it for structured attributes, so it must at least be readable as such.
   if (attribute === "__json") fromJson(text);
   if (attribute === "outputs") draft.outputs = checkOutputs(text.split(/[ \t\n\r]+/).filter((output) => output !== ""));
