@@ -6,6 +6,7 @@
 
 import { compareSymbols, EMPTY_SHAPE, internShape, type Shape } from "./shape.ts";
 import type { Sym } from "./symbol.ts";
+import { newList } from "./list.ts";
 import type { Value } from "./value.ts";
 
 /** Sets this small are merged at once: a layer would cost more than the copy. */
@@ -89,10 +90,10 @@ export class Attrs {
 export const EMPTY_ATTRS: Attrs = new Attrs(EMPTY_SHAPE, [], null, null);
 
 function take(recipe: Int32Array, left: readonly Value[], right: readonly Value[]): Value[] {
-  const values: Value[] = [];
+  const values = newList(recipe.length);
   for (let i = 0; i < recipe.length; i++) {
     const from = recipe[i] as number;
-    values.push((from >= 0 ? left[from] : right[~from]) as Value);
+    values[i] = (from >= 0 ? left[from] : right[~from]) as Value;
   }
   return values;
 }
