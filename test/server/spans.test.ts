@@ -1,84 +1,43 @@
 // Spans of calls: those of the server are below those of the client, whose context crosses in the headers.
-import { AsyncLocalStorage } from "node:async_hooks";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { context, propagation, trace } from "@opentelemetry/api";
 import {
-  type Context,
-  type ContextManager,
-  context,
-  propagation,
-  ROOT_CONTEXT,
-  type Span,
-  trace,
-  type Tracer,
-} from "@opentelemetry/api";
+  InMemorySpanExporter,
+  NodeTracerProvider,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+} from "@opentelemetry/sdk-trace-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { digestOf } from "../../lib/castore/digest.ts";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
-import { type Pair, startPair } from "./peers.ts";
+import { PROGRAM } from "../cli/tvix.ts";
+import { freshPath, type Pair, startPair } from "./peers.ts";
 
-interface Recorded {
-  readonly name: string;
-  readonly id: string;
-  readonly parent: string | undefined;
-  readonly attributes: object;
-  error?: string;
-  ended: boolean;
-}
-
-/** What an SDK registers: a tracer, a context that follows promises, and headers that carry it. */
-const spans: Recorded[] = [];
-const current = new AsyncLocalStorage<Context>();
-const manager: ContextManager = {
-  active: () => current.getStore() ?? ROOT_CONTEXT,
-  with: (inner, work, self, ...args) => current.run(inner, () => work.apply(self as never, args)),
-  bind: (_inner, target) => target,
-  enable: () => manager,
-  disable: () => manager,
-};
-const tracer = {
-  startSpan: (name: string, options: { attributes: object }, within: Context) => {
-    const id = String(spans.length + 1).padStart(16, "0");
-    const parent = trace.getSpanContext(within)?.spanId;
-    const recorded: Recorded = { name, id, parent, attributes: options.attributes, ended: false };
-    spans.push(recorded);
-    return {
-      spanContext: () => ({ traceId: "1".repeat(32), spanId: id, traceFlags: 1 }),
-      recordException: (error: Error) => {
-        recorded.error = error.message;
-      },
-      setStatus: () => {},
-      end: () => {
-        recorded.ended = true;
-      },
-    } as unknown as Span;
-  },
-} as unknown as Tracer;
+const exporter = new InMemorySpanExporter();
+const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
 
 let pair: Pair;
 beforeAll(async () => {
-  trace.setGlobalTracerProvider({ getTracer: () => tracer });
-  context.setGlobalContextManager(manager);
-  propagation.setGlobalPropagator({
-    inject: (from, carrier, setter) => setter.set(carrier, "traceparent", trace.getSpanContext(from)?.spanId ?? ""),
-    extract: (into, carrier, getter) => {
-      const spanId = String(getter.get(carrier, "traceparent") ?? "");
-      if (spanId === "") return into;
-      return trace.setSpanContext(into, { traceId: "1".repeat(32), spanId, traceFlags: 1, isRemote: true });
-    },
-    fields: () => ["traceparent"],
-  });
+  provider.register();
   pair = await startPair();
 });
 afterAll(async () => {
   await pair.close();
+  await provider.shutdown();
   trace.disable();
   context.disable();
   propagation.disable();
 });
 
-/** The server's spans below a client's, by name. */
-const below = (name: string): Recorded[] => {
-  const ours = spans.filter((span) => span.name === name).map(({ id }) => id);
-  return spans.filter(({ parent }) => parent !== undefined && ours.includes(parent));
+const named = (name: string): ReadableSpan[] => exporter.getFinishedSpans().filter((span) => span.name === name);
+
+/** The server's spans below a client's, by the client's name. */
+const below = (name: string): ReadableSpan[] => {
+  const ours = new Set(named(name).map((span) => span.spanContext().spanId));
+  return exporter.getFinishedSpans().filter(({ parentSpanContext: parent }) => parent && ours.has(parent.spanId));
 };
 
 test("a call, a stream and a download are each a span here and one below it over there", async () => {
@@ -95,14 +54,41 @@ test("a call, a stream and a download are each a span here and one below it over
   expect(read.map(({ name }) => name)).toContain("snix.castore.v1.BlobService/Read");
   expect(read[0]?.attributes).toEqual({ "rpc.system": "grpc", "rpc.method": "snix.castore.v1.BlobService/Read" });
   expect(below("call PathInfoService.List").map(({ name }) => name)).toEqual(["snix.store.v1.PathInfoService/List"]);
-  expect(spans.filter(({ ended }) => !ended)).toEqual([]);
+  for (const span of read) expect(span.parentSpanContext?.isRemote).toBe(true);
 });
 
 test("what goes wrong is in both", async () => {
-  spans.length = 0;
+  exporter.reset();
   const absent = digestOf(new Uint8Array(5));
   expect(await pair.client.blobs.chunks(absent)).toBeUndefined();
-  const [server] = below("call BlobService.Stat");
-  expect(server?.error).toContain("is not in the store");
-  expect(spans.find(({ name }) => name === "call BlobService.Stat")?.error).toContain("is not in the store");
+  for (const span of [...named("call BlobService.Stat"), ...below("call BlobService.Stat")]) {
+    expect(span.status.message).toContain("is not in the store");
+    expect(span.events[0]?.attributes?.["exception.message"]).toContain("is not in the store");
+  }
+  expect(below("call BlobService.Stat")).toHaveLength(1);
+});
+
+test("programs tell the SDK that Node was told to load, across processes", async () => {
+  const file = freshPath("spans");
+  const socket = freshPath("daemon");
+  writeFileSync(file, "");
+  const run = (args: readonly string[]) =>
+    spawn(process.execPath, ["--import", join(import.meta.dirname, "otel.mjs"), PROGRAM, ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, SPANS_FILE: file },
+    });
+  const daemon = run(["daemon", "--listen", socket, "--store", "memory:"]);
+  await once(daemon.stderr, "data");
+  const client = run(["store", "import", import.meta.filename, "--store", `grpc+unix://${socket}`]);
+  client.stderr.resume();
+  expect(await once(client, "exit")).toEqual([0, null]);
+  daemon.kill("SIGTERM");
+  expect(await once(daemon, "exit")).toEqual([0, null]);
+
+  const spans = readFileSync(file, "utf8").trimEnd().split("\n");
+  const parsed = spans.map((line) => JSON.parse(line) as { name: string; spanId: string; parent?: string });
+  const calls = parsed.filter(({ name }) => name === "call PathInfoService.Put");
+  expect(calls).toHaveLength(1);
+  const [put] = parsed.filter(({ parent }) => parent === calls[0]?.spanId);
+  expect(put?.name).toBe("snix.store.v1.PathInfoService/Put");
 });
