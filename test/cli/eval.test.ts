@@ -122,6 +122,11 @@ describe("tvix eval", () => {
     const named = nodes.flatMap(({ children }: { children?: number[] }) => children ?? []);
     expect([...samples, ...named].filter((id) => !ids.has(id))).toEqual([]);
     expect(timeDeltas).toHaveLength(samples.length);
+    // What a Nix function calls is right below it.
+    const isNix = new Map(nodes.map((node: { id: number }, i: number) => [node.id, frames[i].includes("«string»")]));
+    const callers = nodes.filter(({ children }: { children?: number[] }) => children?.some((id) => isNix.get(id)));
+    expect(callers.length).toBeGreaterThan(5);
+    expect(callers.filter(({ id }: { id: number }) => id !== nodes[0].id && !isNix.get(id))).toEqual([]);
     expect(endTime - startTime).toBeGreaterThan(0);
   });
 });
