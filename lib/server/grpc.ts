@@ -14,6 +14,7 @@ import {
   createServer,
   type Http2SecureServer,
   type Http2Server,
+  type Http2ServerResponse,
   type ServerHttp2Session,
   type ServerOptions,
 } from "node:http2";
@@ -97,6 +98,7 @@ export async function serveGrpc(
     acceptCompression: [],
     readMaxBytes: options.maxMessage ?? MESSAGE_LIMIT,
     interceptors: [calls.interceptor()],
+    fallback: ({ headers }, response) => refuseMethod(headers["content-type"], response as Http2ServerResponse),
     routes: (router) => {
       addServices(router, store, options.readOnly === true);
       router.service(Health, health.methods());
@@ -132,6 +134,14 @@ export async function serveGrpc(
       await closed;
     },
   };
+}
+
+/** Answers calls of what is not served as gRPC wants it; the library would say 404, which some clients show as it is. */
+function refuseMethod(contentType: string | undefined, response: Http2ServerResponse): void {
+  const status = { "content-type": "application/grpc", "grpc-status": "12", "grpc-message": "there is no such method" };
+  if (contentType?.startsWith("application/grpc")) response.writeHead(200, status);
+  else response.writeHead(404);
+  response.end();
 }
 
 function openServer(tls: ServerTls | undefined): Http2Server | Http2SecureServer {

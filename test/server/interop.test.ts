@@ -122,6 +122,15 @@ describe.each([
     await expect(call(pathInfos.method.put, [{}])).rejects.toEqual(failure(status.INVALID_ARGUMENT));
   });
 
+  test("a method that is not served is an answer of gRPC's, not of HTTP's", async () => {
+    const client = await connect();
+    const answer = new Promise<ServiceError | null>((resolve) => {
+      const same = (bytes: Buffer): Buffer => bytes;
+      client.makeUnaryRequest("/no.such.Service/Method", same, same, Buffer.alloc(0), (error) => resolve(error));
+    });
+    expect(await answer).toMatchObject({ code: status.UNIMPLEMENTED, details: "there is no such method" });
+  });
+
   test("directories come as the generated messages say, and hash to what they are called", async () => {
     await connect();
     const tree = {
