@@ -137,11 +137,11 @@ export async function serveGrpc(
 }
 
 /** Answers calls of what is not served as gRPC wants it; the library would say 404, which some clients show as it is. */
-function refuseMethod(contentType: string | undefined, response: Http2ServerResponse): void {
-  const status = { "content-type": "application/grpc", "grpc-status": "12", "grpc-message": "there is no such method" };
-  if (contentType?.startsWith("application/grpc")) response.writeHead(200, status);
-  else response.writeHead(404);
-  response.end();
+function refuseMethod(contentType: string | undefined, { stream }: Http2ServerResponse): void {
+  const headers = contentType?.startsWith("application/grpc")
+    ? { "content-type": "application/grpc", "grpc-status": "12", "grpc-message": "there is no such method" }
+    : { ":status": 404 };
+  stream.respond(headers, { endStream: true });
 }
 
 function openServer(tls: ServerTls | undefined): Http2Server | Http2SecureServer {
