@@ -1,6 +1,8 @@
 // A value as a tree of jobs: derivations by attribute path, each looked at when it is asked for.
 import type { Derivation } from "../derivation/model.ts";
+import type { ModuloHash } from "../derivation/hash-modulo.ts";
 import { valueToJson } from "../eval/builtins/json.ts";
+import { EvalError } from "../eval/error.ts";
 import { byteStringToText } from "../eval/source.ts";
 import { Attrs } from "../eval/value/attrs.ts";
 import { ContextBuilder } from "../eval/value/string.ts";
@@ -10,6 +12,7 @@ import type { Value } from "../eval/value/value.ts";
 import { call1 } from "../eval/vm/call.ts";
 import { coerceToString, STRONG_COPY } from "../eval/vm/coerce.ts";
 import { forceAttrs, forceBool, forceList, forceText } from "../eval/vm/demand.ts";
+import type { JobLink } from "./aggregates.ts";
 import { drvPathOf, lookInto, type Member, type Place, type WalkOptions } from "./derivation-set.ts";
 import type { Session } from "./session.ts";
 
@@ -45,7 +48,7 @@ export interface Job {
 
 /** What there is at an attribute path. */
 export type Visit =
-  | { readonly kind: "job"; readonly job: Job }
+  | { readonly kind: "job"; readonly job: Job; readonly link?: JobLink }
   /** More to visit: the names below, in order. */
   | { readonly kind: "set"; readonly names: readonly string[] }
   | { readonly kind: "nothing" };
@@ -54,7 +57,7 @@ export type Visit =
 export interface JobOptions extends WalkOptions {
   readonly meta?: boolean;
   readonly inputDrvs?: boolean;
-  /** Whether the parts of aggregates (`_hydraAggregate = true`) are told. */
+  /** Whether the parts of aggregates (`_hydraAggregate = true`) are told, and how to depend on each job. */
   readonly constituents?: boolean;
   /** A function of a derivation. */
   readonly apply?: Value;
@@ -83,7 +86,7 @@ export class JobTree {
   visit(path: readonly string[]): Visit {
     return this.#session.evaluator.guard(() => {
       const place = this.#place(path);
-      if (place.kind === "derivation") return { kind: "job", job: this.#job(place.value) };
+      if (place.kind === "derivation") return this.#visitJob(place.value);
       return place.kind === "members" ? { kind: "set", names: [...place.members.keys()] } : place;
     });
   }
@@ -101,6 +104,29 @@ export class JobTree {
   #member(path: readonly string[]): Member | undefined {
     const parent = this.#place(path.slice(0, -1));
     return parent.kind === "members" ? parent.members.get(path.at(-1) as string) : undefined;
+  }
+
+  #visitJob(value: Attrs): Visit {
+    const job = this.#job(value);
+    const link = this.#options.constituents ? this.#link(drvPathOf(value), job) : undefined;
+    return link === undefined ? { kind: "job", job } : { kind: "job", job, link };
+  }
+
+  /** What it takes to depend on a job; nothing where its derivation is not known. */
+  #link(
+    drvPath: string,
+    { namedConstituents: named = [], globConstituents: isGlob = false }: Job,
+  ): JobLink | undefined {
+    const { known } = this.#session;
+    const derivation = known.derivation(drvPath);
+    const modulo = known.lookup(drvPath);
+    const text = known.text(drvPath);
+    if (derivation === undefined || modulo === undefined) return undefined;
+    const [output = "out"] = [...derivation.outputs.keys()].sort();
+    const link = { drvPath, output, modulo };
+    if (named.length === 0 || text === undefined) return link;
+    const inputs = Array.from(derivation.inputDrvs.keys(), (path) => [path, known.lookup(path) as ModuloHash] as const);
+    return { ...link, draft: { named, isGlob, text, inputs: Object.fromEntries(inputs) } };
   }
 
   #job(value: Attrs): Job {
@@ -129,7 +155,11 @@ export class JobTree {
     const { evaluator, known } = this.#session;
     const constituents = new Set<string>();
     const namedConstituents: string[] = [];
-    for (const item of forceList(value.get(CONSTITUENTS) ?? [], "the attribute 'constituents'")) {
+    const parts = value.get(CONSTITUENTS);
+    if (parts === undefined) {
+      throw new EvalError("ERR_EVAL_ARGUMENT", "derivation must have a 'constituents' attribute");
+    }
+    for (const item of forceList(parts, "the attribute 'constituents'")) {
       const context = new ContextBuilder();
       const text = coerceToString(evaluator, item, STRONG_COPY, context);
       for (const element of context.context) {

@@ -1,5 +1,5 @@
 // `tvix eval-jobs`: every job of a value, in order, whatever fails and however many workers there are.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { HAS_ORACLE, ORACLE } from "../nix/fetch/oracle.ts";
 import { type Outcome, PROGRAM, tvix } from "./tvix.ts";
 
 let scratch: string;
@@ -130,13 +131,123 @@ test("tells of names with dots, of requirements, and of what each derivation is 
   expect(lines).toMatchObject([
     { attr: "a", requiredSystemFeatures: ["kvm", "big"], extraValue: { it: "a", extra: null } },
     { attr: '"b.c"', attrPath: ["b.c"], requiredSystemFeatures: ["kvm"] },
-    { attr: "both", namedConstituents: ["b.c"], globConstituents: false },
     { attr: "worse", error: expect.stringContaining("no") },
+    { attr: "both", error: "b.c: does not exist\n", globConstituents: false },
   ]);
-  const [a, , both] = lines;
+  const [a, , , both] = lines;
   expect(both?.constituents).toEqual([a?.drvPath]);
   expect(a).not.toHaveProperty("constituents");
   expect(parse(run("-E", text).stdout)[3]).not.toHaveProperty("error");
+});
+
+// What C++ Nix makes of an aggregate whose names refer to the derivations by context is what rewriting makes of it.
+const AGGREGATES = `let
+    make = name: attributes: derivation ({ inherit name; system = "s"; builder = "/bin/sh"; } // attributes);
+    aggregate = name: constituents: make name { _hydraAggregate = true; inherit constituents; };
+    glob = name: constituents: make name { _hydraAggregate = true; _hydraGlobConstituents = true; inherit constituents; };
+  in rec {
+    a = make "a" { outputs = [ "out" "dev" ]; };
+    aggregates = { recurseForDerivations = true; one = aggregate "one" [ "z.b" a.out ]; };
+    all = glob "all" [ "[yz].*" "aggregates.o?e" ];
+    two = aggregate "two" [ a "a" "aggregates.one" "all" ];
+    z = { recurseForDerivations = true; b = make "b" { }; fod = make "f" { outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; outputHashMode = "nar"; }; };
+  }`;
+const BY_CONTEXT = `let
+    make = name: attributes: derivation ({ inherit name; system = "s"; builder = "/bin/sh"; } // attributes);
+    refer = text: parts: builtins.appendContext text (builtins.listToAttrs
+      (map (d: { name = builtins.unsafeDiscardStringContext d.drvPath; value = { outputs = [ (builtins.head (builtins.sort builtins.lessThan (d.outputs or [ "out" ]))) ]; }; }) parts));
+    aggregate = name: constituents: make name { _hydraAggregate = true; inherit constituents; };
+    glob = name: constituents: make name { _hydraAggregate = true; _hydraGlobConstituents = true; inherit constituents; };
+    a = make "a" { outputs = [ "out" "dev" ]; };
+    b = make "b" { };
+    fod = make "f" { outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; outputHashMode = "nar"; };
+    one = aggregate "one" [ (refer "z.b" [ b ]) a.out ];
+    all = glob "all" [ (refer "[yz].*" [ b fod ]) (refer "aggregates.o?e" [ one ]) ];
+    two = aggregate "two" [ a (refer "a" [ a ]) (refer "aggregates.one" [ one ]) (refer "all" [ all ]) ];
+  in map (d: [ "\${builtins.unsafeDiscardStringContext d.drvPath}" "\${builtins.unsafeDiscardStringContext d.outPath}" ]) [ one all two ]`;
+
+test("aggregates depend on the jobs that they name, and are told at the end", () => {
+  const args = ["-E", AGGREGATES, "--constituents", "--show-input-drvs"];
+  const lines = parse(run(...args).stdout);
+  expect(lines.map(({ attr }) => attr)).toEqual(["a", "z.b", "z.fod", "aggregates.one", "all", "two"]);
+  const [a, b, fod, one, all, two] = lines;
+  const expected = JSON.parse(tvix(["eval", "--strict", "--json", "-E", BY_CONTEXT]).stdout) as unknown;
+  expect([one, all, two].map((line) => [line?.drvPath, (line?.outputs as { out: string }).out])).toEqual(expected);
+  expect(one).toMatchObject({ constituents: [a?.drvPath, b?.drvPath], globConstituents: false });
+  expect(all?.constituents).toEqual([b?.drvPath, fod?.drvPath, one?.drvPath]);
+  expect(two?.constituents).toEqual([a?.drvPath, one?.drvPath, all?.drvPath]);
+  expect(two?.inputDrvs).toMatchObject({ [a?.drvPath as string]: ["out", "dev"], [all?.drvPath as string]: ["out"] });
+  for (const line of lines) expect(line).not.toHaveProperty("namedConstituents");
+  expect(run(...args, "--workers", "3").stdout).toBe(run(...args).stdout);
+});
+
+test.runIf(HAS_ORACLE)("C++ Nix has the same paths for aggregates", () => {
+  const command = ["nix-instantiate", "--eval", "--strict", "--json", "-E", BY_CONTEXT];
+  const asked = spawnSync(ORACLE[0] as string, [...ORACLE.slice(1), ...command], { cwd: tmpdir() });
+  const ours = tvix(["eval", "--strict", "--json", "-E", BY_CONTEXT]).stdout;
+  expect(JSON.parse(asked.stdout.toString())).toEqual(JSON.parse(ours));
+});
+
+test("rewritten aggregates are written and kept", () => {
+  const own = join(scratch, "aggregates");
+  const roots = join(scratch, "aggregate-roots");
+  const options = { store: own, cwd: scratch };
+  const { stdout } = tvix(["eval-jobs", "-E", AGGREGATES, "--constituents", "--gc-roots-dir", roots], options);
+  tvix(["store", "gc"], options);
+  const lines = parse(stdout);
+  expect(lines).toHaveLength(6);
+  for (const { drvPath } of lines) {
+    const path = drvPath as string;
+    expect(readlinkSync(join(roots, path.slice("/nix/store/".length)))).toBe(path);
+    expect(tvix(["store", "cat", path], options).stdout).toContain("Derive(");
+  }
+  const shown = tvix(["drv", "show", lines.at(-1)?.drvPath as string], options).stdout;
+  for (const { drvPath } of [lines[0], lines[3], lines[4]] as Line[]) {
+    expect(shown).toContain((drvPath as string).slice("/nix/store/".length));
+  }
+});
+
+test("aggregates of what is broken, is not there or leads back to them are errors", () => {
+  const text = `let aggregate = name: attributes: derivation ({ inherit name; system = "s"; builder = "b"; _hydraAggregate = true; } // attributes); in {
+    bad = throw "no";
+    fine = aggregate "fine" { constituents = [ ]; };
+    lacks = aggregate "lacks" { };
+    missing = aggregate "missing" { constituents = [ "fine" "nowhere" "bad" ]; };
+    nothing = aggregate "nothing" { _hydraGlobConstituents = true; constituents = [ "x*" ]; };
+    outer = aggregate "outer" { constituents = [ "missing" ]; };
+    round = aggregate "round" { constituents = [ "fine" "trip" ]; };
+    self = aggregate "self" { constituents = [ "self" ]; };
+    stands = aggregate "stands" { constituents = [ "fine" ]; };
+    trip = aggregate "trip" { constituents = [ "round" ]; };
+    visits = aggregate "visits" { constituents = [ "trip" ]; };
+  }`;
+  const lines = parse(run("-E", text, "--constituents").stdout);
+  const cycle = "Dependency cycle: round <-> trip";
+  expect(
+    Object.fromEntries(lines.map(({ attr, error }) => [attr, error?.replaceAll(/\n +at [^]*?\n\n?/g, "")])),
+  ).toMatchObject({
+    bad: expect.stringContaining("error: no"),
+    fine: undefined,
+    lacks: expect.stringContaining("derivation must have a 'constituents' attribute"),
+    missing: expect.stringMatching(/^nowhere: does not exist\nbad: error: no[^]*\n$/),
+    nothing: "x*: constituent glob pattern had no matches\n",
+    outer: expect.stringMatching(/^missing: nowhere: does not exist/),
+    round: cycle,
+    self: "Dependency cycle: self <-> self",
+    stands: undefined,
+    trip: cycle,
+    visits: `trip: ${cycle}\n`,
+  });
+  expect(lines.slice(-8).map(({ attr }) => attr)).toEqual([
+    "missing",
+    "nothing",
+    "outer",
+    "round",
+    "self",
+    "stands",
+    "trip",
+    "visits",
+  ]);
 });
 
 test("outputs that only building will tell are null", () => {
@@ -237,6 +348,19 @@ test("continues a file that an earlier run left", () => {
     writeFileSync(file, whole.slice(0, end));
     expect(run("--workers", "2", "--resume", file)).toMatchObject({ status: 0, stdout: "" });
     expect(readFileSync(file, "utf8")).toBe(whole);
+  }
+  const aggregates = run("-E", AGGREGATES, "--constituents").stdout;
+  for (const lines of [0, 2, 4, 6]) {
+    writeFileSync(
+      file,
+      aggregates
+        .split("\n")
+        .slice(0, lines)
+        .map((line) => `${line}\n`)
+        .join(""),
+    );
+    expect(run("-E", AGGREGATES, "--constituents", "--resume", file)).toMatchObject({ status: 0, stdout: "" });
+    expect(readFileSync(file, "utf8")).toBe(aggregates);
   }
   writeFileSync(file, "{}\n");
   expect(run("--resume", file).stderr).toContain("line 1 tells of no job");

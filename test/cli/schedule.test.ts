@@ -46,7 +46,7 @@ test("each path once, lines in order", () => {
           visited.add(task.path.join("."));
           schedule.finish(task, visit(root, task.path), worker);
         }
-        printed.push(...schedule.lines());
+        printed.push(...Array.from(schedule.lines(), ({ line }) => line));
         if (schedule.finished) break;
       }
       expect(printed).toEqual(linesOf(root, []));

@@ -19,7 +19,7 @@ export function build(): Command {
     .option("--meta", "tell meta too")
     .option("--show-input-drvs", "tell the derivations that each one needs built first")
     .option("--apply <function>", "tell what this function makes of each derivation, as extraValue")
-    .option("--constituents", "tell the parts of aggregates (_hydraAggregate = true)")
+    .option("--constituents", "make aggregates (_hydraAggregate = true) depend on the jobs they name, and tell these")
     .option("--check-cache-status", "tell whether the outputs are in the store (local), at a substituter, or not built")
     .option("--substituter <address>", "where outputs may be found; may be repeated", repeated)
     .option("--instantiate", "write the derivations into the store")

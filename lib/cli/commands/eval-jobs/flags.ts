@@ -1,4 +1,5 @@
 // The flags of `tvix eval-jobs`, and the words that its processes exchange.
+import type { JobLink } from "../../../nix/aggregates.ts";
 import type { FlakeFlags } from "../eval/flake-flags.ts";
 import type { WorldFlags } from "../eval/flags.ts";
 
@@ -24,8 +25,16 @@ export interface JobsFlags extends WorldFlags, FlakeFlags {
 /** An attribute path, as byte strings. */
 export type AttrPath = readonly string[];
 
+/** What is told of a job. */
+export interface JobLine {
+  readonly line: string;
+  readonly failed: boolean;
+  /** With `--constituents`: what it takes to depend on it. */
+  readonly link?: JobLink;
+}
+
 /** What came of a visit: a line to print, more to visit, or nothing (an empty set). */
-export type Outcome = { readonly line: string; readonly failed: boolean } | { readonly names: readonly string[] };
+export type Outcome = JobLine | { readonly names: readonly string[] };
 
 /** To a worker: paths to visit, in order. */
 export interface Order {

@@ -9,7 +9,8 @@ import { openProgress } from "../../render/progress.ts";
 import { interruptible } from "../../signals.ts";
 import { withPurity } from "../eval/flake.ts";
 import { readSubjects } from "../eval/world.ts";
-import type { JobsFlags } from "./flags.ts";
+import { Aggregates } from "./aggregates.ts";
+import type { AttrPath, JobsFlags } from "./flags.ts";
 import { StatusReader } from "./cache-status.ts";
 import { runPool } from "./pool.ts";
 import { Schedule } from "./schedule.ts";
@@ -33,11 +34,15 @@ export async function run(args: readonly string[], asked: JobsFlags): Promise<vo
   if (flags.asWorker) return await runWorker(subject, { ...flags, replay: false }, ceiling);
   const output = flags.resume === undefined ? undefined : continueFile(flags.resume);
   const batch = flags.instantiate || flags.gcRootsDir !== undefined ? WRITTEN_BATCH : BATCH;
-  const schedule = new Schedule((path) => output?.has(attrOfPath(path)) ?? false);
+  const aggregates = flags.constituents ? new Aggregates() : undefined;
+  // Aggregates need to know all jobs, those of an earlier run too.
+  const isThere = (path: AttrPath): boolean => output?.has(attrOfPath(path)) ?? false;
+  const schedule = new Schedule(aggregates === undefined ? isThere : () => false);
   const progress = await openProgress("evaluating", "items");
   const status = flags.checkCacheStatus ? await StatusReader.open(flags.store, flags.substituter ?? []) : undefined;
   const tell = async (lines: readonly string[]): Promise<void> => {
-    const complete = status === undefined ? lines : await status.annotate(lines);
+    const wanted = aggregates === undefined ? lines : lines.filter((line) => !output?.has(attrOfLine(line)));
+    const complete = status === undefined ? wanted : await status.annotate(wanted);
     const text = complete.map((line) => `${line}\n`).join("");
     if (output === undefined) await print(text);
     else output.append(text);
@@ -46,12 +51,14 @@ export async function run(args: readonly string[], asked: JobsFlags): Promise<vo
   const onProgress = (): void => {
     const { done, known } = schedule.progress;
     progress.update(done, known);
-    const lines = [...schedule.lines()];
+    const found = [...schedule.lines()];
+    const lines = aggregates === undefined ? found.map(({ line }) => line) : [...aggregates.pass(found)];
     if (lines.length > 0) printed = printed.then(() => tell(lines));
   };
   try {
     await interruptible((signal) => runPool(schedule, { workers, batch, onProgress, signal }));
     await printed;
+    if (aggregates !== undefined) await tell(await aggregates.conclude(flags));
     if (schedule.rootFailed) process.exitCode = EXIT.failed;
   } finally {
     progress.stop();
@@ -70,7 +77,7 @@ function wholeNumber(text: string, flag: string, most: number): number {
 /** A file of lines of an earlier run, to be continued. */
 interface OpenFile {
   /** Whether it has the job of this name. */
-  has(attr: string): boolean;
+  has(attr: string | undefined): boolean;
   append(lines: string): void;
   close(): void;
 }
@@ -81,12 +88,17 @@ function continueFile(path: string): OpenFile {
   const whole = text.lastIndexOf(10) + 1;
   const attrs = new Set<string>();
   for (const [i, line] of new TextDecoder().decode(text.subarray(0, whole)).split("\n").entries()) {
-    if (line !== "") attrs.add(attrOfLine(line, path, i + 1));
+    if (line === "") continue;
+    const attr = attrOfLine(line);
+    if (attr === undefined) {
+      throw new TvixError("ERR_CLI_RESUME", `${path} is no output of eval-jobs: line ${i + 1} tells of no job`);
+    }
+    attrs.add(attr);
   }
   if (whole < text.length) truncateSync(path, whole);
   const file = openSync(path, "a");
   return {
-    has: (attr) => attrs.has(attr),
+    has: (attr) => attr !== undefined && attrs.has(attr),
     append: (lines) => {
       writeSync(file, lines);
     },
@@ -94,12 +106,11 @@ function continueFile(path: string): OpenFile {
   };
 }
 
-function attrOfLine(line: string, path: string, number: number): string {
+function attrOfLine(line: string): string | undefined {
   try {
     const { attr } = JSON.parse(line) as { attr?: unknown };
-    if (typeof attr === "string") return attr;
+    return typeof attr === "string" ? attr : undefined;
   } catch {
-    // Told below.
+    return undefined;
   }
-  throw new TvixError("ERR_CLI_RESUME", `${path} is no output of eval-jobs: line ${number} tells of no job`);
 }

@@ -4,7 +4,7 @@
 // lines can be printed soon; a line waits until everything before it is there. But the members of an inner set belong to
 // the worker that met it, because they share much that it will have evaluated: others take them, from the end, only when
 // there is nothing else to do.
-import type { AttrPath, Outcome } from "./flags.ts";
+import type { AttrPath, JobLine, Outcome } from "./flags.ts";
 
 /** A path and what came of it. */
 export interface Task {
@@ -72,10 +72,10 @@ export class Schedule {
   }
 
   /** Takes the lines that can be printed by now. */
-  *lines(): Generator<string> {
+  *lines(): Generator<JobLine> {
     for (let task = this.#unprinted.at(-1); task?.outcome !== undefined; task = this.#unprinted.at(-1)) {
       this.#unprinted.pop();
-      if ("line" in task.outcome) yield task.outcome.line;
+      if ("line" in task.outcome) yield task.outcome;
       else this.#unprinted.push(...(task.children ?? []).toReversed());
     }
   }

@@ -2,10 +2,8 @@
 //
 // The process itself only passes messages on between the command and that thread. When the thread runs out of memory,
 // its process ends, and the command starts another one.
-import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { on, once } from "node:events";
 import { getHeapStatistics } from "node:v8";
-import { basename, join, resolve } from "node:path";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { TvixError } from "../../../base/error.ts";
 import { autoCall } from "../../../eval/attr-path.ts";
@@ -14,7 +12,7 @@ import { DEEP_LIMITS } from "../../../eval/node.ts";
 import { diagnose } from "../../../eval/report.ts";
 import { byteStringToText, Source, textToByteString } from "../../../eval/source.ts";
 import { call1 } from "../../../eval/vm/call.ts";
-import { type DerivationRoot, instantiate } from "../../../nix/instantiate.ts";
+import { instantiate } from "../../../nix/instantiate.ts";
 import { attrOfPath, type Job, JobTree, type Visit } from "../../../nix/jobs.ts";
 import { Thunk } from "../../../eval/value/thunk.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
@@ -25,6 +23,7 @@ import { evaluateFlakeArgument } from "../eval/flake.ts";
 import { evaluateSubject, type OpenWorld, type Subject, withWorld } from "../eval/world.ts";
 import { withStore } from "../store/session.ts";
 import type { AttrPath, JobsFlags, Order, Outcome, Report } from "./flags.ts";
+import { keep } from "./roots.ts";
 
 /** Of what a worker may use, the part that values may take; the rest is for young values, code and the engine. */
 const OLD_SHARE = 0.85;
@@ -145,7 +144,10 @@ function visit(tree: JobTree, path: AttrPath): Visit | { readonly error: unknown
 
 function outcomeOf(path: AttrPath, visited: ReturnType<typeof visit>): Outcome {
   if ("error" in visited) return { line: lineOf(path, { error: describe(visited.error) }), failed: true };
-  if (visited.kind === "job") return { line: lineOf(path, visited.job), failed: false };
+  if (visited.kind === "job") {
+    const { job, link } = visited;
+    return { line: lineOf(path, job), failed: false, ...(link === undefined ? {} : { link }) };
+  }
   return { names: visited.kind === "set" ? visited.names : [] };
 }
 
@@ -158,17 +160,4 @@ function describe(error: unknown): string {
   const diagnostic = diagnose(error);
   if (diagnostic !== undefined) return renderDiagnostic(diagnostic, { style: PLAIN_STYLE, traceLimit: FRAMES });
   return (error as Error).message;
-}
-
-/** Makes a link to each derivation; answers the roots of the same names. */
-function keep({ gcRootsDir }: JobsFlags, drvPaths: readonly string[]): DerivationRoot[] {
-  if (gcRootsDir === undefined) return [];
-  const directory = resolve(gcRootsDir);
-  mkdirSync(directory, { recursive: true });
-  return drvPaths.map((path) => {
-    const link = join(directory, basename(path));
-    rmSync(link, { force: true });
-    symlinkSync(path, link);
-    return { name: link, path };
-  });
 }
