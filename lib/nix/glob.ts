@@ -18,8 +18,8 @@ const CLASSES: Readonly<Record<string, RegExp>> = {
 
 /** Answers whether a name fits a pattern as a whole. Takes no longer than the product of their lengths. */
 export function globMatcher(pattern: string): (name: string) => boolean {
-  const steps = parseGlob([...pattern]);
-  return (name) => matches(steps, [...name]);
+  const steps = parseGlob(Array.from(pattern));
+  return (name) => matches(steps, Array.from(name));
 }
 
 function matches(steps: readonly Step[], chars: readonly string[]): boolean {

@@ -172,7 +172,9 @@ test("aggregates depend on the jobs that they name, and are told at the end", ()
   expect(lines.map(({ attr }) => attr)).toEqual(["a", "z.b", "z.fod", "aggregates.one", "all", "two"]);
   const [a, b, fod, one, all, two] = lines;
   const expected = JSON.parse(tvix(["eval", "--strict", "--json", "-E", BY_CONTEXT]).stdout) as unknown;
-  expect([one, all, two].map((line) => [line?.drvPath, (line?.outputs as { out: string }).out])).toEqual(expected);
+  expect([one, all, two].map((line) => [line?.drvPath, (line as { outputs?: { out?: string } }).outputs?.out])).toEqual(
+    expected,
+  );
   expect(one).toMatchObject({ constituents: [a?.drvPath, b?.drvPath], globConstituents: false });
   expect(all?.constituents).toEqual([b?.drvPath, fod?.drvPath, one?.drvPath]);
   expect(two?.constituents).toEqual([a?.drvPath, one?.drvPath, all?.drvPath]);

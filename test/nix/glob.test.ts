@@ -62,11 +62,11 @@ test("some patterns and what they match", () => {
   expect(matching("[a")).toEqual(["[a"]);
 });
 
-test("the C library says the same", (context) => {
-  const answers = byLibrary();
-  if (answers === undefined) return context.skip();
+const answers = byLibrary();
+
+test.runIf(answers !== undefined)("the C library says the same", () => {
   expect(PATTERNS.map((pattern) => [pattern, NAMES.filter(globMatcher(pattern))])).toEqual(
-    PATTERNS.map((pattern, i) => [pattern, NAMES.filter((_, j) => answers[i]?.[j])]),
+    PATTERNS.map((pattern, i) => [pattern, NAMES.filter((_, j) => answers?.[i]?.[j])]),
   );
 });
 

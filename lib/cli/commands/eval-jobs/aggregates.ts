@@ -44,7 +44,9 @@ export class Aggregates {
   }
 }
 
-function rewrite({ namedConstituents: _, ...line }: Line, resolved: Resolved): object {
+function rewrite(held: Line, resolved: Resolved): object {
+  const { namedConstituents, ...line } = held;
+  void namedConstituents;
   if ("error" in resolved) return { ...line, error: resolved.error };
   const { derivation, path } = resolved.complete;
   const constituents = new Set(line.constituents);
