@@ -6,6 +6,7 @@ import { EvalError } from "./error.ts";
 export const EXPERIMENTAL_FEATURES = {
   "ca-derivations": "derivations whose output paths follow from what is built (`__contentAddressed`)",
   "dynamic-derivations": 'derivations that make derivations: `outputHashMode = "text"`, names in `.drv`, `outputOf`',
+  "fetch-closure": "store paths from binary caches (`fetchClosure`)",
   "git-hashing": 'outputs addressed as objects of Git (`outputHashMode = "git"`)',
   "impure-derivations": "derivations that are built anew each time (`__impure`)",
   "pipe-operators": "the operators `|>` and `<|`",

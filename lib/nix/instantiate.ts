@@ -5,7 +5,9 @@ import { CollectedError } from "../castore/local/batch.ts";
 import { referencesOf } from "../derivation/model.ts";
 import { nixHash } from "../formats/hash.ts";
 import { sourcePath, StorePath } from "../formats/store-path.ts";
+import { copyClosure } from "../store/copy.ts";
 import { importNode } from "../store/import.ts";
+import { openStore } from "../store/open.ts";
 import type { PathInfo } from "../store/path-info.ts";
 import { addRoot, putRootSync, rootName } from "../store/roots.ts";
 import type { LocalParts, Store } from "../store/store.ts";
@@ -79,6 +81,8 @@ class Writer {
   readonly #options: InstantiateOptions;
   /** Everything that was found in the store or written, to be there still at the end. */
   readonly #present = new Map<string, StorePath>();
+  /** Stores that have what was brought from binary caches, by address. */
+  readonly #others = new Map<string, Store>();
   #sources = 0;
 
   constructor(world: World, store: Store, options: InstantiateOptions) {
@@ -88,6 +92,14 @@ class Writer {
   }
 
   async run(drvPaths: readonly string[]): Promise<InstantiateSummary> {
+    try {
+      return await this.#write(drvPaths);
+    } finally {
+      for (const store of this.#others.values()) await store.close();
+    }
+  }
+
+  async #write(drvPaths: readonly string[]): Promise<InstantiateSummary> {
     const { derivations, sources, settled } = this.#world.known.closure(drvPaths, this.#options.settled);
     for (const path of settled) this.#present.set(path, this.#parse(path));
     for (const path of sources) await this.#writeSource(path);
@@ -128,10 +140,10 @@ class Writer {
     if (await this.#has(path)) return;
     const source = this.#world.sources.get(path);
     if (source === undefined) throw missingInput(path);
-    if (source.kind === "text") {
-      for (const reference of source.references) await this.#writeSource(reference);
+    if ("references" in source) {
+      for (const reference of source.references) if (reference !== path) await this.#writeSource(reference);
     }
-    const info = await this.#import(path, source);
+    const info = source.kind === "substituted" ? await this.#copy(path, source) : await this.#import(path, source);
     if (info.path.absolute(this.#store.storeDir) !== path) {
       throw new TvixError("ERR_NIX_SOURCE_CHANGED", `'${originOf(source)}' changed after it was evaluated`, {
         notes: [`it was to become ${path}`, "evaluate again"],
@@ -141,7 +153,19 @@ class Writer {
     this.#sources++;
   }
 
-  async #import(path: string, source: Source): Promise<PathInfo> {
+  /** Takes what a binary cache had from the store that it was brought to. */
+  async #copy(path: string, { store: address }: Source & { kind: "substituted" }): Promise<PathInfo> {
+    let from = this.#others.get(address);
+    if (from === undefined) {
+      from = await openStore(address, { readOnly: true });
+      this.#others.set(address, from);
+    }
+    const { signal } = this.#options;
+    await copyClosure(from, this.#store, [path], { noClosure: true, ...(signal === undefined ? {} : { signal }) });
+    return await from.info(path);
+  }
+
+  async #import(path: string, source: Exclude<Source, { kind: "substituted" }>): Promise<PathInfo> {
     const { name } = this.#parse(path);
     const store = this.#store;
     if (source.kind === "text") {
@@ -160,8 +184,8 @@ class Writer {
   }
 
   /** Where a source lies whole on the host, under a name that the host's functions take. */
-  #hostPath(source: Source): string | undefined {
-    if (source.kind === "text" || source.kind === "fetched" || !this.#world.isHost) return undefined;
+  #hostPath(source: Source & { kind: "tree" | "flat" }): string | undefined {
+    if (!this.#world.isHost) return undefined;
     if (source.kind === "tree" && source.accepted !== null) return undefined;
     if (source.origin.startsWith(`${this.#world.storeDir}/`)) return undefined;
     return decodeUtf8(latin1ToBytes(source.origin));
@@ -235,7 +259,7 @@ function groupBySize(texts: readonly StoredText[]): StoredText[][] {
 
 function originOf(source: Source): string {
   if (source.kind === "text") return "a text";
-  return source.kind === "fetched" ? "what was fetched" : source.origin;
+  return "origin" in source ? source.origin : "what was fetched";
 }
 
 function missingInput(path: string): TvixError {

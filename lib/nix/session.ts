@@ -10,6 +10,7 @@ import { storeBuiltins } from "./builtins/paths.ts";
 import { derivationBuiltins } from "./builtins/derivation.ts";
 import { importBuiltin } from "./builtins/import.ts";
 import { outputOfBuiltin } from "./builtins/output-of.ts";
+import { fetchClosureBuiltin } from "./builtins/fetch-closure.ts";
 import { fetchBuiltins } from "./builtins/fetch.ts";
 import { evaluateFlake, flakeBuiltin, flakeRefBuiltins } from "./builtins/flake.ts";
 import { FETCHURL_SOURCE } from "./core-files.ts";
@@ -68,6 +69,7 @@ export function openSession(options: SessionOptions): Session {
       ...(features.has("dynamic-derivations") ? [outputOfBuiltin(world.known, storeDir)] : []),
       ...flakeRefBuiltins(),
       ...(inputs === undefined ? [] : [...fetchBuiltins(inputs), flakeBuiltin(inputs)]),
+      ...(inputs !== undefined && features.has("fetch-closure") ? [fetchClosureBuiltin(inputs)] : []),
       ...(builtins ?? []),
     ],
   });

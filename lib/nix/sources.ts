@@ -19,6 +19,16 @@ export type Source =
       readonly reader: TreeReader;
       readonly method: "nar" | "flat";
     }
+  /** A store path from a binary cache, as it is in another store; what it refers to is in mind too. */
+  | {
+      readonly kind: "substituted";
+      readonly root: Node;
+      readonly reader: TreeReader;
+      readonly references: readonly string[];
+      readonly isContentAddressed: boolean;
+      /** The address of the store that has it. */
+      readonly store: string;
+    }
   /** A text and the store paths that it refers to. */
   | { readonly kind: "text"; readonly text: string; readonly references: readonly string[] };
 

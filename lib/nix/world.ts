@@ -11,6 +11,7 @@ import { latin1ToBytes } from "../base/text.ts";
 import { nixHash } from "../formats/hash.ts";
 import { contentAddressedPath, sourcePath, StorePath } from "../formats/store-path.ts";
 import type { CachedTree } from "./fetch/cache.ts";
+import { isContentAddressed } from "../store/sign.ts";
 import { KnownPaths } from "./known-paths.ts";
 import { hashTree } from "./source-hash.ts";
 import { Sources } from "./sources.ts";
@@ -67,7 +68,7 @@ export class World implements StoreAccess {
     // Trees may lie in the store themselves, so they are read through our own I/O.
     if (source?.kind === "tree") return hostEntry(this.io, source.origin, source.accepted);
     if (source?.kind === "flat") return textEntry(this.io.readFile(source.origin));
-    if (source?.kind === "fetched") return nodeEntry(source.reader, source.root);
+    if (source?.kind === "fetched" || source?.kind === "substituted") return nodeEntry(source.reader, source.root);
     const text = this.known.text(path);
     if (text !== undefined) return textEntry(text);
     const info = this.#info(path);
@@ -94,6 +95,14 @@ export class World implements StoreAccess {
   /** Whether there is something at a store path, if only in mind. */
   has(path: string): boolean {
     return this.io.fileType(path) !== undefined;
+  }
+
+  /** Whether a path of the store, or one that was brought from a cache, follows from its contents; `undefined` for others. */
+  isContentAddressed(path: string): boolean | undefined {
+    const source = this.sources.get(path);
+    if (source !== undefined) return source.kind === "substituted" ? source.isContentAddressed : true;
+    const info = this.#info(path);
+    return info && isContentAddressed(info, this.storeDir);
   }
 
   /** Whether anything was fetched: what comes of the evaluation may be something else the next time. */
@@ -222,7 +231,7 @@ export class World implements StoreAccess {
   /** What a store path refers to, as far as that is known here. */
   #references(path: string): Iterable<string> {
     const source = this.sources.get(path);
-    if (source !== undefined) return source.kind === "text" ? source.references : [];
+    if (source !== undefined) return "references" in source ? source.references : [];
     if (this.known.text(path) !== undefined) return referencesOf(this.known.derivation(path) as Derivation);
     return this.#info(path)?.references.map((reference) => reference.absolute(this.storeDir)) ?? [];
   }

@@ -16,6 +16,7 @@ import { importNode } from "../../store/import.ts";
 import { openStore } from "../../store/open.ts";
 import type { PathInfo } from "../../store/path-info.ts";
 import type { Store } from "../../store/store.ts";
+import { fetchStore } from "./place.ts";
 
 /** All trees have the same name here: names are the business of who asks. */
 const NAME = "source";
@@ -66,7 +67,7 @@ export class FetchCache {
     } catch (cause) {
       throw cacheError(directory, cause);
     }
-    return new FetchCache(directory, await openStore(join(directory, "store")));
+    return new FetchCache(directory, await openStore(fetchStore(directory)));
   }
 
   /** The last answer to a question, however old. */

@@ -2,6 +2,7 @@
 import { BlockingThread, compiledModule } from "../blocking.ts";
 import { Directory } from "../../castore/directory.ts";
 import { rememberDirectories, type TreeReader } from "../store-reader.ts";
+import { fetchStore } from "./place.ts";
 import type { FetchFunctions, FetchThreadOptions } from "./thread.ts";
 
 /** How to fetch. */
@@ -12,12 +13,17 @@ export interface FetcherOptions {
   readonly ttl?: number;
   /** The URL of the registry that everybody shares; an empty text for none. Default: that of Nix. */
   readonly flakeRegistry?: string;
+  /** Whose signatures count on store paths from binary caches, as `NAME:BASE64`. Default: that of cache.nixos.org. */
+  readonly trustedKeys?: readonly string[];
 }
 
 /** Fetches in calls that wait. Its thread starts with the first of them. */
 export class Fetcher {
   readonly ttl: number;
   readonly flakeRegistry: string;
+  readonly trustedKeys: readonly string[] | undefined;
+  /** The address of the store that holds what was fetched. */
+  readonly store: string;
   /** Reads the trees that were fetched. */
   readonly reader: TreeReader;
   readonly #thread: BlockingThread<FetchFunctions>;
@@ -26,6 +32,8 @@ export class Fetcher {
     const { directory } = options;
     this.ttl = options.ttl ?? 3600;
     this.flakeRegistry = options.flakeRegistry ?? "https://channels.nixos.org/flake-registry.json";
+    this.trustedKeys = options.trustedKeys;
+    this.store = fetchStore(directory);
     const started: FetchThreadOptions = { directory };
     this.#thread = new BlockingThread(compiledModule("nix/fetch/thread.js"), started);
     this.reader = {

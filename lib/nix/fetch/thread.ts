@@ -3,6 +3,7 @@ import { readBlob } from "../../castore/blob/range.ts";
 import { asDigest } from "../../castore/digest.ts";
 import { missingDirectory } from "../../castore/directory/closure.ts";
 import { type CachedTree, FetchCache } from "./cache.ts";
+import { type ClosureRequest, type FetchedPath, fetchClosure, heldClosure, rewriteClosure } from "./closure.ts";
 import { contentsKey, type Downloaded, downloadFile, type DownloadRequest, downloadTarball } from "./download.ts";
 import {
   fetchRevision,
@@ -34,6 +35,12 @@ export type FetchFunctions = {
   tree(narSha256: Uint8Array): Promise<CachedTree | undefined>;
   /** A file by the SHA-256 of its contents. */
   contents(sha256: Uint8Array): Promise<CachedTree | undefined>;
+  /** A path in a binary cache and all it refers to, which come before it. */
+  closure(request: ClosureRequest): Promise<FetchedPath[]>;
+  /** The same in content-addressed form. */
+  rewrittenClosure(request: ClosureRequest): Promise<FetchedPath[]>;
+  /** The same of a content-addressed path that came earlier. */
+  heldClosure(path: string): Promise<FetchedPath[] | undefined>;
   gitDirectory(url: string): Promise<string | undefined>;
   gitWorkingTree(request: Parameters<typeof readWorkingTree>[1] & { readonly directory: string }): Promise<WorkingTree>;
   gitRevision(request: GitRequest): Promise<GitRevision>;
@@ -54,6 +61,9 @@ export async function open({ directory }: FetchThreadOptions): Promise<FetchFunc
     tarball: (request) => downloadTarball(cache, request),
     tree: (narSha256) => cache.withHash(narSha256),
     contents: async (sha256) => (await cache.get(contentsKey(sha256)))?.tree,
+    closure: (request) => fetchClosure(cache, request),
+    rewrittenClosure: (request) => rewriteClosure(cache, request),
+    heldClosure: (path) => heldClosure(cache, path),
     gitDirectory: localRepository,
     gitWorkingTree: ({ directory: at, ...shape }) => readWorkingTree(at, shape),
     gitRevision: (request) => fetchRevision(cache, request),

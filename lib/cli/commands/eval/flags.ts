@@ -11,6 +11,7 @@ export interface WorldFlags {
   readonly pure?: boolean;
   readonly restrict?: boolean;
   readonly extraExperimentalFeatures?: readonly string[];
+  readonly trustedPublicKeys?: readonly string[];
   readonly traceVerbose?: boolean;
   readonly nixVersion?: string;
   readonly showTrace?: boolean;
@@ -41,6 +42,7 @@ export function addWorldFlags(command: Command): Command {
       "experimental features of Nix to allow, separated by spaces",
       repeated,
     )
+    .option("--trusted-public-keys <keys>", "whose signatures count for fetchClosure, as NAME:BASE64", repeated)
     .option("--trace-verbose", "show what builtins.traceVerbose says")
     .option("--nix-version <version>", "what builtins.nixVersion says, for paths that depend on it")
     .option("--show-trace", "show how an error was reached")

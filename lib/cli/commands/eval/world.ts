@@ -85,7 +85,12 @@ async function attemptWork(
     if (!explaining) traceIo(record);
   };
   const recorder = new Recorder(flags, flags.traceIo ? recordingIO(host, traced) : host);
-  const fetcher = new Fetcher({ directory: cacheDirectory("fetch"), ...(flags.refresh ? { ttl: 0 } : {}) });
+  const trustedKeys = flags.trustedPublicKeys?.flatMap((keys) => keys.split(/\s+/).filter(Boolean));
+  const fetcher = new Fetcher({
+    directory: cacheDirectory("fetch"),
+    ...(flags.refresh ? { ttl: 0 } : {}),
+    ...(trustedKeys === undefined ? {} : { trustedKeys }),
+  });
   const own = store === undefined ? ownReader(flags, recorder.io) : undefined;
   try {
     if (flags.store !== undefined) own?.open();
