@@ -5,7 +5,6 @@ import { encodeUtf8 } from "../base/text.ts";
 import { startDigest } from "../formats/digest.ts";
 import type { HashAlgo } from "../formats/hash.ts";
 import { NarWriter } from "../formats/nar/writer.ts";
-import { Blake3 } from "../native/blake3.ts";
 import { DIRECTORY, EXECUTABLE, entryName, entryTarget, SYMLINK, type TreeListing, walkTree } from "../native/tree.ts";
 
 const SLASH = encodeUtf8("/");
@@ -16,8 +15,8 @@ const SLASH = encodeUtf8("/");
  */
 export async function digestHostNar(path: string, algo: HashAlgo): Promise<Uint8Array> {
   const listing = await walkTree(path);
-  const digester = algo === "blake3" ? new Blake3() : startDigest(algo);
-  const writer = new NarWriter((bytes) => void digester.update(bytes));
+  const digester = startDigest(algo);
+  const writer = new NarWriter((bytes) => digester.update(bytes));
   const paths: Uint8Array[] = [];
   const open: number[] = [];
   for (let i = 0; i < listing.kinds.length; i++) {
@@ -35,7 +34,7 @@ export async function digestHostNar(path: string, algo: HashAlgo): Promise<Uint8
   }
   for (; open.length > 0; open.pop()) writer.write({ type: "end" });
   writer.end();
-  return digester instanceof Blake3 ? digester.digest() : digester.finish();
+  return digester.finish();
 }
 
 /** Writes one entry with its contents; says whether it is a directory. */

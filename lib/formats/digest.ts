@@ -6,10 +6,11 @@
 import { AssertionError } from "../base/error.ts";
 import { toHex } from "../base/bytes.ts";
 import { latin1ToBytes } from "../base/text.ts";
+import { Blake3, blake3 } from "../native/blake3.ts";
 import { sha256 as nativeSha256 } from "../native/sha256.ts";
 
-/** The algorithms that Nix names and this room computes; BLAKE3 belongs to lib/native. */
-export type DigestAlgo = "md5" | "sha1" | "sha256" | "sha512";
+/** The algorithms that Nix names. */
+export type DigestAlgo = "md5" | "sha1" | "sha256" | "sha512" | "blake3";
 
 /** A hash function fed piece by piece. */
 export interface Digester {
@@ -59,6 +60,7 @@ export function digestBytes(algo: DigestAlgo, bytes: Uint8Array): Uint8Array {
     return state.finish();
   }
   if (algo === "sha256") return (sha256Here ??= chooseSha256())(bytes);
+  if (algo === "blake3") return blake3(bytes);
   return plainBytes(crypto().hash(algo, bytes, "buffer"));
 }
 
@@ -90,6 +92,15 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 /** Starts a hash that is fed piece by piece. */
 export function startDigest(algo: DigestAlgo): Digester {
   if (!onNode) return startProvided(algo);
+  if (algo === "blake3") {
+    const state = new Blake3();
+    return {
+      update: (bytes) => {
+        state.update(bytes);
+      },
+      finish: () => state.digest(),
+    };
+  }
   const state = crypto().createHash(algo);
   return {
     update: (bytes) => {

@@ -8,15 +8,15 @@ import { diagnose } from "../../lib/eval/report.ts";
 import { Evaluator, memoryIO } from "../../lib/eval/index.ts";
 import { nodeBackend } from "../../lib/eval/node.ts";
 import { caseKey, readCases, topics } from "../lang/cases.ts";
-import { langEvaluator, runCase } from "../lang/run.ts";
+import { evaluatorsFor, runCase } from "../lang/run.ts";
 
 test.each(topics())("%s", (topic) => {
-  const closures = langEvaluator();
-  const javascript = langEvaluator(nodeBackend());
+  const closures = evaluatorsFor();
+  const javascript = evaluatorsFor(nodeBackend());
   const different = readCases(topic)
     .filter(({ mode }) => mode !== "parse")
     .filter((entry) => {
-      const [a, b] = [runCase(entry, javascript), runCase(entry, closures)];
+      const [a, b] = [runCase(entry, javascript(entry)), runCase(entry, closures(entry))];
       return JSON.stringify(a) !== JSON.stringify(b);
     })
     .map(({ mode, text }) => caseKey(mode, text));

@@ -3,6 +3,9 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { createContext, Script } from "node:vm";
 import { build } from "esbuild";
+import { toHex } from "../../lib/base/bytes.ts";
+import { encodeUtf8 } from "../../lib/base/text.ts";
+import { blake3 } from "../../lib/native/blake3.ts";
 import { beforeAll, expect, test } from "vitest";
 
 /** A page with a policy that forbids to make code of text; `TextEncoder` and the like are a browser's own. */
@@ -52,6 +55,14 @@ test.each(["md5", "sha1", "sha256", "sha512"])("hashString %s", (algo) => {
     const expression = `builtins.hashString "${algo}" "${text}"`;
     const digest = createHash(algo).update(text).digest("hex");
     expect(inPage(`tvix.evaluate(${JSON.stringify(expression)})`)).toBe(digest);
+  }
+});
+
+test("hashString blake3, where that is allowed", () => {
+  for (const length of [0, 1, 64, 1023, 1024, 1025, 5000]) {
+    const text = "tvix ".repeat(1000).slice(0, length);
+    const script = `tvix.evaluate('builtins.hashString "blake3" "${text}"', { settings: { features: new Set(["blake3-hashes"]) } })`;
+    expect(inPage(script)).toBe(toHex(blake3(encodeUtf8(text))));
   }
 });
 

@@ -1,6 +1,7 @@
 // The rooms of formats and derivations run wherever three files are replaced: nothing else asks the platform.
 
 import { readdirSync, readFileSync } from "node:fs";
+import { blake3 } from "@noble/hashes/blake3.js";
 import { md5, sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
@@ -23,7 +24,7 @@ test("only the seam imports from Node or uses its globals", () => {
   expect(asking.sort()).toEqual(SEAM.toSorted());
 });
 
-const noble: Record<DigestAlgo, (bytes: Uint8Array) => Uint8Array> = { md5, sha1, sha256, sha512 };
+const noble: Record<DigestAlgo, (bytes: Uint8Array) => Uint8Array> = { md5, sha1, sha256, sha512, blake3 };
 
 vi.mock("../../lib/formats/digest.ts", () => ({
   digestBytes: (algo: DigestAlgo, bytes: Uint8Array) => noble[algo](bytes),

@@ -4,6 +4,7 @@
 // count. An expression of several lines stands between lines `<<<` and `>>>`. Directives start with `%`:
 //
 //   %mode strict|lazy|xml|json|parse     how the following expressions are run (strict at first)
+//   %features NAMES                      experimental features that the following expressions have
 //   %for name = a | b | c                until `%end`, each expression that has `@name@` in it stands for one with each
 //   %end                                 of the alternatives, in which earlier names may stand
 //                                        again; several `%for`s make the product
@@ -13,6 +14,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { type ExperimentalFeature, isExperimentalFeature } from "../../lib/eval/features.ts";
 
 export const MODES = ["strict", "lazy", "xml", "json", "parse"] as const;
 export type Mode = (typeof MODES)[number];
@@ -22,6 +24,8 @@ export interface Case {
   readonly mode: Mode;
   /** The source, as a byte string (one char per byte). */
   readonly text: string;
+  /** Experimental features, besides those that all cases have. */
+  readonly features: readonly ExperimentalFeature[];
 }
 
 /** What the oracle said: its standard output, or the class and first line of its error. */
@@ -70,10 +74,12 @@ interface Loop {
 export function parseCases(topic: string, text: string): Case[] {
   const cases = new Map<string, Case>();
   let mode: Mode = "strict";
+  let features: readonly ExperimentalFeature[] = [];
   let loops: Loop[] = [];
   let block: string[] | undefined;
   const add = (source: string): void => {
-    for (const expanded of expand(source, loops)) cases.set(caseKey(mode, expanded), { topic, mode, text: expanded });
+    for (const expanded of expand(source, loops))
+      cases.set(caseKey(mode, expanded), { topic, mode, text: expanded, features });
   };
   for (const line of text.split("\n")) {
     if (block !== undefined) {
@@ -83,6 +89,7 @@ export function parseCases(topic: string, text: string): Case[] {
       } else block.push(line);
     } else if (line === "<<<") block = [];
     else if (line.startsWith("%mode ")) mode = modeOf(line.slice(6).trim());
+    else if (line.startsWith("%features ")) features = line.split(" ").filter(isExperimentalFeature);
     else if (line.startsWith("%for ")) loops.push(loopOf(line.slice(5)));
     else if (line === "%end") loops = [];
     else if (line !== "" && !line.startsWith("#")) add(line);

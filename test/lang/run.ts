@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { DiagnosticError } from "../../lib/eval/diagnostic.ts";
 import { EvalError, type EvalErrorCode } from "../../lib/eval/error.ts";
 import type { Backend, Evaluator } from "../../lib/eval/evaluator.ts";
+import type { ExperimentalFeature } from "../../lib/eval/features.ts";
 import type { EvalIO } from "../../lib/eval/io.ts";
 import { fileSystemIO } from "../../lib/eval/io/files.ts";
 import { Source } from "../../lib/eval/source.ts";
@@ -29,8 +30,12 @@ import {
 const io: EvalIO = { ...fileSystemIO(), variable: (name) => LANG_VARIABLES.get(name) };
 
 /** An evaluator as the cases want it. */
-export function langEvaluator(backend?: Backend, onMessage?: (text: string) => void): Evaluator {
-  const features = new Set(["pipe-operators"] as const);
+export function langEvaluator(
+  backend?: Backend,
+  onMessage?: (text: string) => void,
+  more: readonly ExperimentalFeature[] = [],
+): Evaluator {
+  const features = new Set<ExperimentalFeature>(["pipe-operators", ...more]);
   const settings = { searchPath: [{ prefix: "lang", path: FILES }], system: "x86_64-linux", features };
   const session = openSession({
     io,
@@ -39,6 +44,17 @@ export function langEvaluator(backend?: Backend, onMessage?: (text: string) => v
     ...(onMessage === undefined ? {} : { onMessage: (_kind, text) => onMessage(text) }),
   });
   return session.evaluator;
+}
+
+/** Evaluators for cases, one for all that have the same features. */
+export function evaluatorsFor(backend?: Backend): (entry: Case) => Evaluator {
+  const evaluators = new Map<string, Evaluator>();
+  return ({ features }) => {
+    const key = features.join(" ");
+    const evaluator = evaluators.get(key) ?? langEvaluator(backend, undefined, features);
+    evaluators.set(key, evaluator);
+    return evaluator;
+  };
 }
 
 /** The answer of our own evaluator. */
@@ -126,13 +142,13 @@ export interface Difference {
 /** Runs all cases of a topic. */
 export function compareTopic(topic: string, backend?: Backend): Difference[] {
   const golden = readGolden(topic);
-  const evaluator = langEvaluator(backend);
+  const evaluatorOf = evaluatorsFor(backend);
   const differences: Difference[] = [];
   for (const entry of readCases(topic)) {
     const key = caseKey(entry.mode, entry.text);
     const expected = golden.get(key);
     if (expected === undefined) continue;
-    const answer = runCase(entry, evaluator);
+    const answer = runCase(entry, evaluatorOf(entry));
     if (!agrees(answer, expected)) differences.push({ key, expected, answer });
   }
   return differences;

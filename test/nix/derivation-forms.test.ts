@@ -45,6 +45,8 @@ test.each([
   ["__impure = true;", "impure-derivations"],
   ['outputHashMode = "text";', "dynamic-derivations"],
   ['outputHashMode = "git";', "git-hashing"],
+  ['outputHashAlgo = "blake3";', "blake3-hashes"],
+  ['outputHash = "blake3-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";', "blake3-hashes"],
 ] as const)("%s is refused without its feature, and nothing else allows it", (attributes, feature) => {
   const text = `(derivation { name = "n"; system = "s"; builder = "b"; ${attributes} }).drvPath`;
   const others = ALL.filter((each) => each !== feature);

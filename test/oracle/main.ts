@@ -4,6 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 
 import { caseKey, goldenFile, readCases, readGolden, topics, writeGolden } from "../lang/cases.ts";
+import { dates } from "./dates.ts";
 import { fuzz } from "./fuzz.ts";
 import { askOracle, oracleVersion } from "./nix.ts";
 import { order } from "./order.ts";
@@ -11,6 +12,7 @@ import { order } from "./order.ts";
 const USAGE = `usage: script/oracle record [TOPIC...]   ask the oracle and write test/lang/golden/
        script/oracle check [TOPIC...]    ask the oracle and compare with test/lang/golden/
        script/oracle fuzz N [SEED]       compare N random programs
+       script/oracle dates N [SEED]      compare N TOML documents with dates and times
        script/oracle order N [SEED]      compare the order in which N calls compute their arguments
 TVIX_NIX is put before nix-instantiate to reach the oracle (Nix 2.34).`;
 
@@ -58,6 +60,7 @@ if (version === undefined) {
     console.error(`answers are recorded from Nix ${TARGET} only`);
     process.exitCode = 1;
   } else if (command === "record") record(args.length > 0 ? args : topics());
+  else if (command === "dates") dates(Number(args[0] ?? 500), Number(args[1] ?? Date.now() % 1_000_000));
   else if (command === "fuzz") fuzz(Number(args[0] ?? 1000), Number(args[1] ?? Date.now() % 1_000_000));
   else if (command === "order") order(Number(args[0] ?? 1000), Number(args[1] ?? Date.now() % 1_000_000));
   else if (command === "check") check(args.length > 0 ? args : topics());

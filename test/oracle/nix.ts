@@ -56,12 +56,12 @@ function ask<T>(cases: readonly Case[], read: (base: string) => T): T[] {
     script.push(`dir=${dir}`);
     script.push(
       "ask() { n=$1; shift",
-      '  nix-instantiate --readonly-mode --show-trace --extra-experimental-features pipe-operators -I lang=$PWD "$@" - \\',
+      '  nix-instantiate --readonly-mode --show-trace --extra-experimental-features "pipe-operators $features" -I lang=$PWD "$@" - \\',
       "    < $dir/$n.nix > $dir/$n.out 2> $dir/$n.err; echo $? > $dir/$n.status; }",
     );
-    for (const [i, { mode, text }] of cases.entries()) {
+    for (const [i, { mode, text, features }] of cases.entries()) {
       writeFileSync(join(dir, `${i}.nix`), Buffer.from(text, "latin1"));
-      script.push(`ask ${i} ${FLAGS[mode]}`);
+      script.push(`features='${features.join(" ")}'`, `ask ${i} ${FLAGS[mode]}`);
     }
     writeFileSync(join(dir, "ask.sh"), `${script.join("\n")}\n`);
     const [command, args] = commandLine("bash", join(dir, "ask.sh"));
@@ -85,7 +85,7 @@ export function askOracleInBulk(texts: readonly string[], mode: "strict" | "pars
     script.push(
       `cd ${dir}; i=0`,
       `while [ $i -lt ${texts.length} ]; do`,
-      `  nix-instantiate --readonly-mode --show-trace --extra-experimental-features pipe-operators \\`,
+      `  nix-instantiate --readonly-mode --show-trace --extra-experimental-features 'pipe-operators parse-toml-timestamps' \\`,
       `    ${FLAGS[mode]} $(seq -f '%g.nix mark.nix' $i ${texts.length - 1}) > out 2> err`,
       `  awk -v i=$i -v RS='${MARK}\n' '{ printf "%s", $0 > (i++ ".out") }' out`,
       `  i=$((i + $(grep -cx ${MARK} out)))`,

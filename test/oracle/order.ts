@@ -62,7 +62,7 @@ export function order(count: number, seed: number): void {
   let different = 0;
   for (let done = 0; done < count; done += BATCH) {
     const texts = Array.from({ length: Math.min(BATCH, count - done) }, () => program(random));
-    const asked = askOracleTraced(texts.map((text) => ({ topic: "order", mode: "strict", text })));
+    const asked = askOracleTraced(texts.map((text) => ({ topic: "order", mode: "strict", text, features: [] })));
     texts.forEach((text, i) => {
       const { answer, traces: theirs } = asked[i] as (typeof asked)[number];
       const ours: string[] = [];

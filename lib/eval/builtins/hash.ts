@@ -4,6 +4,7 @@ import { latin1ToBytes } from "../../base/text.ts";
 import { type DigestAlgo, digestBytes } from "../../formats/digest.ts";
 import { formatHash, parseHash, parseHashAlgo, parseHashFormat } from "../../formats/hash.ts";
 import { EvalError } from "../error.ts";
+import { demandAlgo } from "../features.ts";
 import { symbol } from "../value/symbol.ts";
 import type { Value, Whnf } from "../value/value.ts";
 import { demandAttr, forceAttrs, forcePlainString, forceText } from "../vm/demand.ts";
@@ -25,13 +26,10 @@ function asEvalError<T>(run: () => T): T {
 }
 
 /** The algorithm that the first argument of a hash function names; it is looked at before the second is computed. */
-export function forceAlgo(value: Value, where: string): DigestAlgo {
+export function forceAlgo(rt: Runtime, value: Value, where: string): DigestAlgo {
   const name = forcePlainString(value, where);
-  const algo = asEvalError(() => parseHashAlgo(name));
-  if (algo === "blake3") {
-    throw new EvalError("ERR_EVAL_HASH", "experimental Nix feature 'blake3-hashes' is disabled");
-  }
-  return algo;
+  demandAlgo(rt.settings.features, name);
+  return asEvalError(() => parseHashAlgo(name));
 }
 
 /** The lower-case hexadecimal digest of bytes (one char each). */
@@ -39,7 +37,7 @@ export function hashHex(algo: DigestAlgo, text: string): string {
   return formatHash({ algo, digest: digestBytes(algo, latin1ToBytes(text)) }, "base16");
 }
 
-function convertHash(_rt: Runtime, input: Value): Whnf {
+function convertHash(rt: Runtime, input: Value): Whnf {
   const where = "the first argument passed to builtins.convertHash";
   const attrs = forceAttrs(input, where);
   const hash = forcePlainString(demandAttr(attrs, HASH, "hash", where), "the attribute 'hash'");
@@ -49,6 +47,7 @@ function convertHash(_rt: Runtime, input: Value): Whnf {
     demandAttr(attrs, TO_HASH_FORMAT, "toHashFormat", where),
     "the attribute 'toHashFormat'",
   );
+  for (const text of [algo ?? "", hash]) demandAlgo(rt.settings.features, text);
   return asEvalError(() => {
     const known = algo === undefined ? undefined : parseHashAlgo(algo);
     return formatHash(parseHash(hash, known), parseHashFormat(format));
@@ -63,9 +62,9 @@ export const HASH_BUILTINS: BuiltinTable = [
     "The `hash` of a set (with its `hashAlgo`, unless it names one itself) written as its `toHashFormat` says: base16, nix32, base64 or sri.",
     convertHash,
   ),
-  define("hashString", "!!", "The digest of a string's bytes, in base-16.", (_rt, algo, text) =>
+  define("hashString", "!!", "The digest of a string's bytes, in base-16.", (rt, algo, text) =>
     hashHex(
-      forceAlgo(algo, "the first argument passed to builtins.hashString"),
+      forceAlgo(rt, algo, "the first argument passed to builtins.hashString"),
       forceText(text, "the second argument passed to builtins.hashString"),
     ),
   ),

@@ -110,7 +110,7 @@ export const PATH_BUILTINS: readonly Builtin[] = [
     return rt.settings.pure || rt.settings.restricted ? "" : (rt.io.variable(text) ?? "");
   }),
   define("hashFile", "!!", "The hash of a file's contents, as base-16.", (rt, algo, value) => {
-    const known = forceAlgo(algo, "the first argument passed to builtins.hashFile");
+    const known = forceAlgo(rt, algo, "the first argument passed to builtins.hashFile");
     return hashHex(known, rt.io.readFile(readablePath(rt, value)));
   }),
   define("import", "!", "The value of the expression in a file.", (rt, value) =>

@@ -7,7 +7,9 @@ import { JSON_BUILDER } from "./json.ts";
 
 /** TOML. */
 export const TOML_BUILTINS: BuiltinTable = [
-  define("fromTOML", "!", "The value of a TOML document; dates and times are refused.", (_rt, text) =>
-    force(parseToml(forcePlainString(text, "the argument passed to builtins.fromTOML"), JSON_BUILDER)),
-  ),
+  define("fromTOML", "!", "The value of a TOML document; dates and times are refused.", (rt, text) => {
+    const timestamps = rt.settings.features.has("parse-toml-timestamps");
+    const document = forcePlainString(text, "the argument passed to builtins.fromTOML");
+    return force(parseToml(document, JSON_BUILDER, { timestamps }));
+  }),
 ];

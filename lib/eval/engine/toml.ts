@@ -1,10 +1,11 @@
 // TOML 1.0 to values, accepting and refusing what Nix 2.34 does (toml11 in its strict form).
 //
 // Written here rather than taken from a package because the answers must be Nix's: 64-bit integers with an error
-// beyond, floats apart from integers, no dates, no TOML 1.1, text that need not be decoded. Texts and names are one
+// beyond, floats apart from integers, dates as text or not at all, no TOML 1.1, text that need not be decoded. Texts and names are one
 // char per byte; positions in errors count bytes.
 import { EvalError } from "../error.ts";
 import { encodeCodePoint, type JsonBuilder } from "./json-parse.ts";
+import { canonicalTimestamp } from "./toml-time.ts";
 import { utf8Fault } from "./utf8.ts";
 
 /** How a table came to be, which decides what may still be added to it. */
@@ -53,21 +54,30 @@ const PREFIXED = /^0(?:x[0-9a-fA-F](?:_?[0-9a-fA-F])*|o[0-7](?:_?[0-7])*|b[01](?
 const FLOAT = /^[+-]?(?:0|[1-9](?:_?[0-9])*)(?:\.[0-9](?:_?[0-9])*)?(?:[eE][+-]?[0-9](?:_?[0-9])*)?$/;
 const SPECIAL_FLOAT = /^[+-]?(?:inf|nan)$/;
 const DATE_OR_TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}|^[0-9]{2}:[0-9]{2}/;
+const DATE = /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/;
+
+/** How TOML is read. */
+export interface TomlOptions {
+  /** Dates and times become sets `{ _type = "timestamp"; value = …; }`; otherwise they are refused. */
+  readonly timestamps?: boolean;
+}
 
 /** Parses a whole document; throws `ERR_EVAL_TOML` with line and column (in bytes) of the fault. */
-export function parseToml<V, L>(text: string, builder: JsonBuilder<V, L>): V {
-  return new TomlParser(text, builder).parse();
+export function parseToml<V, L>(text: string, builder: JsonBuilder<V, L>, options: TomlOptions = {}): V {
+  return new TomlParser(text, builder, options).parse();
 }
 
 class TomlParser<V, L> {
   readonly #text: string;
   readonly #builder: JsonBuilder<V, L>;
+  readonly #options: TomlOptions;
   #at = 0;
   #depth = 0;
 
-  constructor(text: string, builder: JsonBuilder<V, L>) {
+  constructor(text: string, builder: JsonBuilder<V, L>, options: TomlOptions) {
     this.#text = text;
     this.#builder = builder;
+    this.#options = options;
   }
 
   parse(): V {
@@ -294,10 +304,21 @@ class TomlParser<V, L> {
       const value = token.endsWith("nan") ? Number.NaN : Number.POSITIVE_INFINITY;
       return this.#builder.float(token.startsWith("-") ? -value : value);
     }
-    if (DATE_OR_TIME.test(token)) {
+    if (DATE_OR_TIME.test(token)) return this.#timestamp(token, start);
+    return this.#fail("a value was expected", start);
+  }
+
+  /** A date, a time or both, of which a space may stand between. */
+  #timestamp(token: string, start: number): V {
+    const time = DATE.test(token) ? /^ [0-9][0-9:.Zz+-]*/.exec(this.#text.slice(this.#at, this.#at + 4096)) : null;
+    this.#at += time?.[0].length ?? 0;
+    const value = canonicalTimestamp(token + (time?.[0] ?? ""));
+    if (value === undefined) this.#fail("a date or time that there is not", start);
+    if (this.#options.timestamps !== true) {
       throw new EvalError("ERR_EVAL_TOML", "while parsing TOML: Dates and times are not supported");
     }
-    return this.#fail("a value was expected", start);
+    const builder = this.#builder;
+    return builder.object(builder.layout(["_type", "value"]), [builder.string("timestamp"), builder.string(value)]);
   }
 
   #integer(token: string, start: number): V {

@@ -7,7 +7,7 @@
 import { type Builtin, define } from "../../eval/builtins/define.ts";
 import { fromJson, valueToJson } from "../../eval/builtins/json.ts";
 import { EvalError } from "../../eval/error.ts";
-import { demandFeature } from "../../eval/features.ts";
+import { demandAlgo, demandFeature } from "../../eval/features.ts";
 import { type Attrs, attrsFromPairs } from "../../eval/value/attrs.ts";
 import { ContextBuilder, ContextString, formatContextElement } from "../../eval/value/string.ts";
 import { symbol, symbolName } from "../../eval/value/symbol.ts";
@@ -233,9 +233,11 @@ function setField(rt: Runtime, draft: Draft, attribute: string, text: string): v
       draft.system = text;
       return;
     case "outputHash":
+      demandAlgo(rt.settings.features, text);
       draft.outputHash = text;
       return;
     case "outputHashAlgo":
+      demandAlgo(rt.settings.features, text);
       // As in Nix, an unknown one is none.
       draft.outputHashAlgo = isHashAlgo(text) ? text : undefined;
       return;

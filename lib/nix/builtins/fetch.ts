@@ -3,6 +3,7 @@
 import { equalBytes } from "../../base/bytes.ts";
 import { type Builtin, define } from "../../eval/builtins/define.ts";
 import { EvalError } from "../../eval/error.ts";
+import { demandAlgo } from "../../eval/features.ts";
 import { Attrs } from "../../eval/value/attrs.ts";
 import { ContextBuilder, ContextString } from "../../eval/value/string.ts";
 import { symbol } from "../../eval/value/symbol.ts";
@@ -78,6 +79,7 @@ function readUrlRequest(rt: Runtime, who: string, argument: Value, defaultName: 
 }
 
 function expectedHash(rt: Runtime, text: string): NixHash {
+  demandAlgo(rt.settings.features, text);
   if (text !== "") return storeErrors(() => parseHash(text, "sha256"));
   rt.message("warning", "found empty hash, assuming 'sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='");
   return zeroHash("sha256");

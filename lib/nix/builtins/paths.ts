@@ -4,6 +4,7 @@ import { equalBytes } from "../../base/bytes.ts";
 import { latin1ToBytes } from "../../base/text.ts";
 import { type Builtin, define } from "../../eval/builtins/define.ts";
 import { EvalError } from "../../eval/error.ts";
+import { demandAlgo } from "../../eval/features.ts";
 import { NO_CONTEXT, ContextBuilder, ContextString, parseContextElement } from "../../eval/value/string.ts";
 import { symbolName } from "../../eval/value/symbol.ts";
 import type { Value, Whnf } from "../../eval/value/value.ts";
@@ -91,6 +92,7 @@ function path(rt: Runtime, world: World, argument: Value): Whnf {
     else if (attribute === "recursive") recursive = forceBool(value, where);
     else if (attribute === "sha256") {
       const text = forcePlainString(value, where);
+      demandAlgo(rt.settings.features, text);
       expected = storeErrors(() => parseHash(text, "sha256"));
     } else {
       throw new EvalError("ERR_EVAL_ARGUMENT", `unsupported argument '${attribute}' to 'builtins.path'`);

@@ -164,7 +164,7 @@ export class BinaryCache {
       );
     }
     // Of the file's own hash nothing depends; what counts is the archive's.
-    const hash = fileHash && fileHash.algo !== "blake3" ? startDigest(fileHash.algo) : undefined;
+    const hash = fileHash && startDigest(fileHash.algo);
     let read = 0;
     const watched = async function* (): AsyncGenerator<Uint8Array> {
       for await (const piece of file) {

@@ -107,8 +107,8 @@ export function callToNix([name, ...args]: Call): string {
   return `let r = ${call}; in if builtins.isString r then [ r (builtins.getContext r) ] else r`;
 }
 
-/** What the calls of these families need of a runtime: nothing. */
-const NO_RUNTIME = {} as Runtime;
+/** What the calls of these families need of a runtime: the features, none. */
+const RUNTIME = { settings: { features: new Set() } } as unknown as Runtime;
 
 /** Makes the call and prints the result as the oracle would, or answers the message of the error. */
 export function makeCall(
@@ -119,7 +119,7 @@ export function makeCall(
   if (builtin === undefined) throw new Error(`no builtin ${name}`);
   const [a = null, b = null, c = null] = args.map(toValue);
   try {
-    const result = builtin.run(NO_RUNTIME, a, b, c);
+    const result = builtin.run(RUNTIME, a, b, c);
     return { printed: printValue(isString(result) ? [result, contextSet(result)] : result, { strict: true }) };
   } catch (error) {
     if (error instanceof EvalError) return { error: error.text };
