@@ -16,6 +16,7 @@ import { evaluateFlake, flakeBuiltin, flakeRefBuiltins } from "./builtins/flake.
 import { FETCHURL_SOURCE } from "./core-files.ts";
 import type { Fetcher } from "./fetch/fetcher.ts";
 import { InputFetcher } from "./fetch/inputs.ts";
+import type { LockWishes } from "./flake/lock.ts";
 import type { FlakeRef } from "./flake/reference.ts";
 import type { KnownPaths } from "./known-paths.ts";
 import { resolveSearchPathEntry } from "./search-path.ts";
@@ -44,7 +45,7 @@ export interface Session {
    * The value of a flake that the user names: it and its inputs may be fetched even where evaluation is pure.
    * @param rt an evaluator of this session (default: the session's own)
    */
-  readonly flake: (ref: FlakeRef, rt?: Runtime) => Attrs;
+  readonly flake: (ref: FlakeRef, rt?: Runtime, wishes?: LockWishes) => Attrs;
 }
 
 /** Opens a session. Evaluating writes nothing; `instantiate` writes what came of it. */
@@ -73,9 +74,9 @@ export function openSession(options: SessionOptions): Session {
       ...(builtins ?? []),
     ],
   });
-  const flake = (ref: FlakeRef, rt: Runtime = evaluator): Attrs => {
+  const flake = (ref: FlakeRef, rt: Runtime = evaluator, wishes: LockWishes = {}): Attrs => {
     if (inputs === undefined) throw new EvalError("ERR_EVAL_FETCH", "flakes need a fetcher, and this session has none");
-    return evaluateFlake(rt, inputs, ref, { registries: "shared", unlocked: true });
+    return evaluateFlake(rt, inputs, ref, { ...wishes, registries: "shared", unlocked: true });
   };
   return { evaluator, world, known: world.known, flake };
 }

@@ -69,6 +69,52 @@ test("what is not there, and flags that exclude each other, are errors", () => {
   expect(tvix(["eval", "--flake", "-E", "1"]).stderr).toMatch(/exclude each other/);
 });
 
+test("what inputs are can be said on the command line", () => {
+  const locked = join(base, "locked");
+  write(base, {
+    "locked/flake.nix": `{ inputs.l.url = "path:${base}/l"; outputs = { self, l }: { v = l.v; hydraJobs.x = l.job; }; }`,
+    ...Object.fromEntries(
+      ["l", "m"].map((name) => [
+        `${name}/flake.nix`,
+        `{ outputs = { self }: { v = "${name}"; job = derivation { name = "${name}"; system = "s"; builder = "b"; }; }; }`,
+      ]),
+    ),
+  });
+  const lock = join(locked, "flake.lock");
+  const ask = (...flags: string[]) => tvix(["eval", "--raw", "--flake", "path:./locked#v", ...flags], { cwd: base });
+  expect(ask().stdout).toBe("l");
+  expect(ask().stderr).toContain("not writing modified lock file");
+  expect(ask("--no-write-lock-file").stdout).toBe("l");
+  expect(ask("--no-update-lock-file").stderr).toMatch(/requires lock file changes but they're not allowed/);
+  expect(ask("--override-input", "l", "path:./m", "--output-lock-file", lock)).toMatchObject({
+    stdout: "m",
+    stderr: "",
+  });
+  expect(ask("--no-update-lock-file")).toMatchObject({ stdout: "m", stderr: "" });
+  expect(ask("--update-input", "l").stdout).toBe("l");
+  expect(ask("--recreate-lock-file").stdout).toBe("l");
+  expect(ask("--recreate-lock-file", "--reference-lock-file", lock).stdout).toBe("l");
+  expect(ask("--override-input", "x", "path:./m", "--update-input", "y").stderr).toMatch(
+    /'--override-input x path:.*\/m' does not match any input[^]*'y' does not match any input of this flake/,
+  );
+  const jobs = ["eval-jobs", "--flake", "path:./locked#hydraJobs", "--override-input", "l", "./l"];
+  expect(tvix(jobs, { cwd: base }).stdout).toContain("-l.drv");
+  expect(tvix(["instantiate", "--flake", "path:./locked#hydraJobs.x"], { cwd: base }).stdout).toContain("-m.drv");
+  for (const [flags, why] of [
+    [["--override-input", "l"], /wants two words/],
+    [["--override-input", "l", "./m#v"], /without an attribute/],
+    [["--override-input", "a b", "./m"], /invalid flake input attribute path/],
+    [["--update-input", "/"], /cannot be empty/],
+    [["--reference-lock-file", "/absent"], /cannot read \/absent/],
+    [["--output-lock-file", "/absent/x"], /cannot write \/absent\/x/],
+  ] as const) {
+    expect(ask(...flags)).toMatchObject({ status: 1, stderr: expect.stringMatching(why) });
+  }
+  for (const flags of [["--update-input", "l"], ["--recreate-lock-file"], ["--no-update-lock-file"]]) {
+    expect(tvix(["eval", ...flags, "-E", "1"]).stderr).toContain(`${flags[0]} goes with --flake`);
+  }
+});
+
 test("tvix instantiate --flake writes the derivation and the flake's tree", () => {
   const store = join(base, "store");
   const made = tvix(["instantiate", "--flake", "."], { cwd: flake, store });

@@ -5,21 +5,34 @@ import { inputError } from "../fetch/input.ts";
 import { percentEncode } from "../fetch/url.ts";
 import { type FlakeRef, parseFlakeRefWithFragment } from "./reference.ts";
 
+/** How to read a reference. */
+export interface LocalRefOptions {
+  /** Whether the directory of a path need not have a flake.nix, which is not looked for above then. Default: false. */
+  readonly mayLackFlake?: boolean;
+}
+
 /**
  * Reads a reference and what follows its `#`. A path means the flake that it is in: flake.nix is looked for there and
  * above, and one in a Git repository is fetched as that repository.
  * @param directory where relative paths begin; with the reference one char per byte
  * @throws EvalError `ERR_EVAL_FETCH`
  */
-export function parseLocalFlakeRef(text: string, directory: string, io: EvalIO): { ref: FlakeRef; fragment: string } {
+export function parseLocalFlakeRef(
+  text: string,
+  directory: string,
+  io: EvalIO,
+  options: LocalRefOptions = {},
+): { ref: FlakeRef; fragment: string } {
   const [, path = "", query = "", fragment = ""] = /^([^?#]*)(\?[^#]*)?(#.*)?$/s.exec(text) ?? [];
   const isPath = path === "" || /^(\.{0,2}\/|\.{1,2}$)/.test(path);
-  const [, relative] = /^path:((?!\/).*)$/s.exec(text) ?? [];
-  if (relative !== undefined)
-    return parseFlakeRefWithFragment(`path:${percentEncode(directory === "/" ? "" : directory, "/")}/${relative}`);
+  const [, relative] = /^path:((?!\/).*)$/s.exec(path) ?? [];
+  if (relative !== undefined) {
+    const absolute = canonicalPath(`${percentEncode(directory, "/")}/${relative}`);
+    return parseFlakeRefWithFragment(`path:${absolute}${query}${fragment}`);
+  }
   if (!isPath) return parseFlakeRefWithFragment(text);
   const start = canonicalPath(path.startsWith("/") ? path : `${directory}/${path}`);
-  const top = findUpward(start, "flake.nix", io);
+  const top = options.mayLackFlake ? start : findUpward(start, "flake.nix", io);
   if (top === undefined) throw inputError(`path '${start}' does not contain a 'flake.nix', nor do those above it`);
   const repository = findUpward(top, ".git", io);
   if (repository === undefined) return parseFlakeRefWithFragment(`path:${percentEncode(top, "/")}${query}${fragment}`);

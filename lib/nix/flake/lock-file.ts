@@ -6,7 +6,7 @@ import { fromByteString, toByteString } from "../../base/text.ts";
 import type { Attribute, InputAttrs } from "../fetch/input.ts";
 import { isLocked, isRelative } from "../fetch/inputs.ts";
 import { flakeError, type InputPath } from "./flake-file.ts";
-import { equalFlakeRefs, type FlakeRef, flakeRefFromAttrs, formatFlakeRef } from "./reference.ts";
+import { equalFlakeRefs, type FlakeRef, flakeRefAttrs, flakeRefFromAttrs, formatFlakeRef } from "./reference.ts";
 
 /** A flake or tree, and what its inputs are. The root has no `locked`. */
 export interface LockNode {
@@ -95,6 +95,54 @@ function attrsOf(object: Readonly<Record<string, unknown>>): InputAttrs {
     else if (typeof value === "number" || typeof value === "boolean") attrs.set(name, value);
   }
   return attrs;
+}
+
+/** The text of a lock file, one char per byte: as Nix writes it, to the byte. */
+export function formatLockFile(root: LockNode): string {
+  const keys = new Map<LockNode, string>();
+  const taken = new Set<string>();
+  const nodes: Record<string, unknown> = {};
+  const write = (node: LockNode, name: string): string => {
+    const known = keys.get(node);
+    if (known !== undefined) return known;
+    let key = name;
+    for (let n = 2; taken.has(key); n++) key = `${name}_${n}`;
+    taken.add(key);
+    keys.set(node, key);
+    const inputs: Record<string, unknown> = {};
+    for (const [id, input] of sorted(node.inputs)) inputs[id] = isPath(input) ? input : write(input, id);
+    nodes[key] = {
+      ...(node.inputs.size === 0 ? {} : { inputs }),
+      ...(node.locked === undefined ? {} : jsonOfLocked(node.locked)),
+    };
+    return key;
+  };
+  const start = write(root, "root");
+  const ordered = Object.fromEntries(sorted(new Map(Object.entries(nodes))));
+  return `${JSON.stringify({ nodes: ordered, root: start, version: 7 }, undefined, 2)}\n`;
+}
+
+function jsonOfLocked({ original, ref, isFlake, parent }: LockedRef): object {
+  return {
+    ...(isFlake ? {} : { flake: false }),
+    locked: Object.fromEntries(sorted(flakeRefAttrs(ref))),
+    original: Object.fromEntries(sorted(flakeRefAttrs(original))),
+    ...(parent === undefined ? {} : { parent }),
+  };
+}
+
+function sorted<T>(map: ReadonlyMap<string, T>): [string, T][] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** An input that a lock file cannot have, since it does not say exactly what it is. */
+export function unlockedInput(root: LockNode): FlakeRef | undefined {
+  for (const input of inputsOf(root).values()) {
+    if (isPath(input) || input.locked === undefined) continue;
+    const { ref } = input.locked;
+    if (!isLocked(ref.input) && !isRelative(ref.input)) return ref;
+  }
+  return undefined;
 }
 
 /** The node at a path, `follows` followed; `undefined` when there is none. */

@@ -218,7 +218,8 @@ describe("references on the command line", () => {
     ["../../plain?dir=y#z", "/repo/sub", "path:/plain?dir=y", "z"],
     ["/plain", "/", "path:/plain", ""],
     ["path:plain", "/", "path:/plain", ""],
-    ["path:./x", "/repo", "path:/repo/./x", ""],
+    ["path:./x", "/repo", "path:/repo/x", ""],
+    ["path:../x?dir=y#z", "/repo/sub", "path:/repo/x?dir=y", "z"],
     ["nixpkgs#hello", "/repo", "flake:nixpkgs", "hello"],
   ])("%s in %s", (text, directory, url, fragment) => {
     const found = parseLocalFlakeRef(text, directory, io);

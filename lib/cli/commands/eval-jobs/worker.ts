@@ -81,7 +81,7 @@ function jobTree(subject: Subject | string, flags: JobsFlags, { session, given }
   const root = (): Value => {
     const value =
       typeof subject === "string"
-        ? evaluateFlakeArgument(subject, path, given, session, evaluator)
+        ? evaluateFlakeArgument(subject, path, given, session, evaluator, flags)
         : evaluateSubject(subject, path, given, evaluator);
     return flags.select === undefined ? value : call1(expression(flags.select), autoCall(value, given));
   };

@@ -1,5 +1,6 @@
 // The flags that all commands share which evaluate.
 import { type Command, Option } from "commander";
+import { TvixError } from "../../../base/error.ts";
 
 /** Flags of all commands that evaluate. */
 export interface WorldFlags {
@@ -60,9 +61,19 @@ export function addWorldFlags(command: Command): Command {
     .option("--profile <file>", "write a CPU profile by Nix function, which speedscope opens");
 }
 
+/** Flags of two words. */
+const PAIRS: ReadonlySet<string> = new Set(["--arg", "--argstr", "--override-input"]);
+
 /** For flags that may be given several times. */
 export function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
+}
+
+/** The two words of a flag that {@link joinArguments} has joined. @throws TvixError `ERR_CLI_USAGE` */
+export function splitPair(pair: string, flag: string): [string, string] {
+  const at = pair.indexOf("\0");
+  if (at < 0) throw new TvixError("ERR_CLI_USAGE", `${flag} wants two words`);
+  return [pair.slice(0, at), pair.slice(at + 1)];
 }
 
 /** Takes the two words of `--arg NAME VALUE`, which commander has no form for: the second is joined with a NUL. */
@@ -71,7 +82,7 @@ export function joinArguments(argv: readonly string[]): string[] {
   for (let i = 0; i < argv.length; i++) {
     const arg = argv[i] as string;
     if (arg === "--") return [...out, ...argv.slice(i)];
-    if ((arg === "--arg" || arg === "--argstr") && i + 2 < argv.length) {
+    if (PAIRS.has(arg) && i + 2 < argv.length) {
       out.push(`${arg}=${argv[i + 1]}\0${argv[i + 2]}`);
       i += 2;
     } else out.push(arg);

@@ -1,6 +1,7 @@
 // Flakes on the command line: `REF#ATTR`, and where in the flake's outputs ATTR is looked for.
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { TvixError } from "../../../base/error.ts";
-import { toByteString } from "../../../base/text.ts";
+import { bytesToLatin1, latin1ToBytes, toByteString } from "../../../base/text.ts";
 import { findAlongPath, splitAttrPath } from "../../../eval/attr-path.ts";
 import { EvalError } from "../../../eval/error.ts";
 import type { Evaluator } from "../../../eval/evaluator.ts";
@@ -8,19 +9,84 @@ import { Attrs } from "../../../eval/value/attrs.ts";
 import { symbol } from "../../../eval/value/symbol.ts";
 import { force } from "../../../eval/value/thunk.ts";
 import type { Value, Whnf } from "../../../eval/value/value.ts";
+import type { EvalIO } from "../../../eval/io.ts";
+import { parseInputPath } from "../../../nix/flake/flake-file.ts";
+import type { LockWishes } from "../../../nix/flake/lock.ts";
+import type { FlakeRef } from "../../../nix/flake/reference.ts";
 import { parseLocalFlakeRef } from "../../../nix/flake/local.ts";
 import type { Session } from "../../../nix/session.ts";
 import type { FlakeFlags } from "./flake-flags.ts";
-import type { WorldFlags } from "./flags.ts";
+import { splitPair, type WorldFlags } from "./flags.ts";
 
 /** The flags with what `--flake` implies. @throws TvixError `ERR_CLI_USAGE` for flags that exclude each other */
 export function withPurity<F extends WorldFlags & FlakeFlags>(flags: F): F {
   if (flags.flake !== true) {
-    if (flags.impure === true) throw new TvixError("ERR_CLI_USAGE", "--impure goes with --flake");
+    const other = LOCK_FLAGS.find(([name]) => flags[name] !== undefined)?.[1];
+    const stray = flags.impure === true ? "--impure" : flags.updateLockFile ? other : "--no-update-lock-file";
+    if (stray !== undefined) throw new TvixError("ERR_CLI_USAGE", `${stray} goes with --flake`);
     return flags;
   }
   if (flags.expr === true) throw new TvixError("ERR_CLI_USAGE", "--flake and --expr exclude each other");
   return { ...flags, pure: flags.impure !== true };
+}
+
+/** The flags that say something about locking, by the names that users know. */
+const LOCK_FLAGS: readonly (readonly [keyof FlakeFlags, string])[] = [
+  ["overrideInput", "--override-input"],
+  ["updateInput", "--update-input"],
+  ["recreateLockFile", "--recreate-lock-file"],
+  ["referenceLockFile", "--reference-lock-file"],
+  ["outputLockFile", "--output-lock-file"],
+];
+
+/** What the flags say about locking. @throws EvalError, TvixError `ERR_CLI_READ` */
+function lockWishes(flags: FlakeFlags, io: EvalIO): LockWishes {
+  const directory = toByteString(process.cwd());
+  const overrides = new Map<string, FlakeRef>();
+  for (const pair of flags.overrideInput ?? []) {
+    const [path, text] = splitPair(pair, "--override-input");
+    const { ref, fragment } = parseLocalFlakeRef(toByteString(text), directory, io, { mayLackFlake: true });
+    if (fragment !== "") {
+      throw new TvixError("ERR_CLI_USAGE", `--override-input takes a flake without an attribute, not '${text}'`);
+    }
+    overrides.set(inputName(path), ref);
+  }
+  const { referenceLockFile: reference, outputLockFile: output } = flags;
+  return {
+    overrides,
+    updates: new Set((flags.updateInput ?? []).map(inputName)),
+    ...(reference === undefined ? {} : { reference: readLockFile(reference) }),
+    ...(flags.recreateLockFile ? { reference: null } : {}),
+    mayChange: flags.updateLockFile,
+    ...(output === undefined ? {} : { write: (text: string) => writeWhole(output, latin1ToBytes(text)) }),
+  };
+}
+
+/** An input by its path, in the one way in which it is written. */
+function inputName(text: string): string {
+  const path = parseInputPath(toByteString(text));
+  if (path.length === 0) throw new TvixError("ERR_CLI_USAGE", "the name of an input cannot be empty");
+  return path.join("/");
+}
+
+function readLockFile(file: string): NonNullable<LockWishes["reference"]> {
+  try {
+    return { text: bytesToLatin1(readFileSync(file)), where: toByteString(file) };
+  } catch (cause) {
+    throw new TvixError("ERR_CLI_READ", `cannot read ${file}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Writes a file at once: several processes may do so. */
+function writeWhole(file: string, bytes: Uint8Array): void {
+  const draft = `${file}.${process.pid}`;
+  try {
+    writeFileSync(draft, bytes);
+    renameSync(draft, file);
+  } catch (cause) {
+    rmSync(draft, { force: true });
+    throw new TvixError("ERR_CLI_WRITE", `cannot write ${file}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** The value that `REF#ATTR` names, at a path below it. Arguments without a reference mean the flake of this directory. */
@@ -30,9 +96,10 @@ export function evaluateFlakeArgument(
   given: ReadonlyMap<string, Value>,
   session: Session,
   evaluator: Evaluator,
+  flags: FlakeFlags,
 ): Whnf {
   const { ref, fragment } = parseLocalFlakeRef(toByteString(argument), toByteString(process.cwd()), evaluator.io);
-  const flake = session.flake(ref, evaluator);
+  const flake = session.flake(ref, evaluator, lockWishes(flags, evaluator.io));
   const found = findOutput(flake, candidates(fragment, evaluator.settings.system), argument);
   return findAlongPath(found, toByteString(path), given);
 }

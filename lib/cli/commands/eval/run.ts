@@ -68,7 +68,7 @@ async function printFlakes(args: readonly string[], flags: EvalFlags): Promise<v
     let stdout = "";
     for (const argument of args.length === 0 ? ["."] : args) {
       const find: Finder = (path, evaluator, given) =>
-        evaluateFlakeArgument(argument, path, given, world.session, evaluator);
+        evaluateFlakeArgument(argument, path, given, world.session, evaluator, flags);
       stdout += await printValues(find, world, flags);
     }
     world.keep({ stdout });

@@ -25,7 +25,7 @@ import type { Store } from "../../../store/store.ts";
 import { cacheDirectory } from "../../cache-home.ts";
 import { threadEntry } from "../../entry.ts";
 import { note, saidSoFar, STDIN } from "../../output.ts";
-import type { WorldFlags } from "./flags.ts";
+import { splitPair, type WorldFlags } from "./flags.ts";
 import { Recorder, type ReplayOutcome } from "./recorder.ts";
 import { diagnosticText } from "./report.ts";
 import { startStatistics } from "./stats.ts";
@@ -252,12 +252,6 @@ function readArguments(flags: WorldFlags, evaluator: Evaluator): Map<string, Val
     given.set(name, bytesToLatin1(encodeUtf8(text)));
   }
   return given;
-}
-
-function splitPair(pair: string, flag: string): [string, string] {
-  const at = pair.indexOf("\0");
-  if (at < 0) throw new TvixError("ERR_CLI_USAGE", `${flag} wants a name and a value`);
-  return [pair.slice(0, at), pair.slice(at + 1)];
 }
 
 /** The value that a subject and an attribute path name. */

@@ -44,7 +44,7 @@ export async function run(args: readonly string[], asked: InstantiateFlags): Pro
               for (const path of flags.attr ?? [""]) {
                 const value =
                   typeof subject === "string"
-                    ? evaluateFlakeArgument(subject, path, given, session, evaluator)
+                    ? evaluateFlakeArgument(subject, path, given, session, evaluator, flags)
                     : evaluateSubject(subject, path, given, evaluator);
                 for (const one of findDerivations(value, given)) {
                   all.push({ attrPath: join(path, one.attrPath), ...demandedOutput(one) });
