@@ -49,6 +49,23 @@ export class Spool {
     yield* this.#parts;
   }
 
+  /** `length` bytes from `at`; they must have been taken. */
+  async read(at: number, length: number): Promise<Uint8Array> {
+    const out = new Uint8Array(length);
+    let start = this.#size - this.#held;
+    for (let done = 0; this.#file && done < length && at + done < start; ) {
+      const { bytesRead } = await this.#file.read(out, done, Math.min(length, start - at) - done, at + done);
+      done += bytesRead;
+    }
+    for (const part of this.#parts) {
+      const from = Math.max(at, start);
+      const to = Math.min(at + length, start + part.length);
+      if (from < to) out.set(part.subarray(from - start, to - start), from - at);
+      start += part.length;
+    }
+    return out;
+  }
+
   /** Lets go of the file. Idempotent. */
   async close(): Promise<void> {
     await this.#file?.close();

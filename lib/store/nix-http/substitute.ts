@@ -1,11 +1,13 @@
 // Substitution: closures from a binary cache into a store. What is known is asked first: the target's own paths, then
 // the NARs it has seen, then, of a cache that keeps trees, the parts of the tree; only then the archive.
 import { TvixError } from "../../base/error.ts";
+import type { Castore } from "../../castore/tree.ts";
 import { mapBounded } from "../../castore/object/service.ts";
 import * as base32 from "../../formats/nixbase32.ts";
 import type { CopyOptions, CopySummary } from "../copy.ts";
 import { checkAcyclic, referencesFirst } from "../gc.ts";
 import { checkContentAddress, checkNar } from "../nar/check.ts";
+import { KeptCastore } from "../nar/kept.ts";
 import { narDigest } from "../nar/render.ts";
 import type { IngestedNar } from "../nar/ingest.ts";
 import { ingestPath } from "../nar/path.ts";
@@ -175,8 +177,21 @@ class Substitution {
     this.#options.onProgress?.({ phase: "copy", done, total, bytes: this.#bytes });
   }
 
-  /** Finds and fetches trees as trees, and stores the paths that have all they refer to. */
+  /**
+   * Finds and fetches trees as trees, and stores the paths that have all they refer to. What goes to a store far away is
+   * kept meanwhile: all of it is read once more, for the hashes that are claimed.
+   */
   async #fromTrees(group: readonly Wanted[]): Promise<void> {
+    if (this.#to.received === undefined) return await this.#groupFromTrees(group, this.#to.castore);
+    const kept = new KeptCastore(this.#to.castore);
+    try {
+      await this.#groupFromTrees(group, kept);
+    } finally {
+      await kept.close();
+    }
+  }
+
+  async #groupFromTrees(group: readonly Wanted[], castore: Castore): Promise<void> {
     const offered: { wanted: Wanted; entry: NarEntry }[] = [];
     for (const wanted of group) {
       this.#known.delete(wanted);
@@ -185,15 +200,21 @@ class Substitution {
       if (seen) this.#known.set(wanted, seen);
       else if (entry?.narSize === wanted.claim.narSize) offered.push({ wanted, entry });
     }
-    if (offered.length > 0 && (await this.#fetchTrees(offered.map(({ entry }) => entry)))) {
+    if (
+      offered.length > 0 &&
+      (await this.#fetchTrees(
+        offered.map(({ entry }) => entry),
+        castore,
+      ))
+    ) {
       await mapBounded(offered, HASHING, async ({ wanted, entry }) => {
-        if (await this.#isNarOf(wanted.claim, entry)) this.#known.set(wanted, entry);
+        if (await this.#isNarOf(wanted.claim, entry, castore)) this.#known.set(wanted, entry);
       });
     }
-    await this.#putReady(group);
+    await this.#putReady(group, castore);
   }
 
-  async #putReady(group: readonly Wanted[]): Promise<void> {
+  async #putReady(group: readonly Wanted[], castore: Castore): Promise<void> {
     const ready = new Map<string, PathInfo>();
     for (const wanted of group) {
       const { claim } = wanted;
@@ -204,7 +225,7 @@ class Substitution {
       );
       // What it waits for takes the way of archives, and so it does, with nothing left to fetch.
       if (entry === undefined || isWaiting) continue;
-      ready.set(basename, await this.#checked(wanted, entry));
+      ready.set(basename, await this.#checked(wanted, entry, castore));
     }
     if (ready.size === 0) return;
     await putPaths(this.#to, [...ready.values()]);
@@ -226,9 +247,9 @@ class Substitution {
     return (await service.has([root.digest]))[0] ? entry : undefined;
   }
 
-  async #fetchTrees(entries: readonly NarEntry[]): Promise<boolean> {
+  async #fetchTrees(entries: readonly NarEntry[], castore: Castore): Promise<boolean> {
     const budget = entries.reduce((sum, { narSize }) => sum + narSize, 0);
-    const trees = new TreeFetcher(this.#cache.fetcher, this.#to.castore, budget, this.#options);
+    const trees = new TreeFetcher(this.#cache.fetcher, castore, budget, this.#options);
     try {
       return await trees.fetch(entries.map(({ root }) => root));
     } catch (error) {
@@ -240,9 +261,9 @@ class Substitution {
     }
   }
 
-  async #isNarOf(claim: PathClaim, { root }: NarEntry): Promise<boolean> {
+  async #isNarOf(claim: PathClaim, { root }: NarEntry, castore: Castore): Promise<boolean> {
     try {
-      const nar = await narDigest(this.#to.castore, root);
+      const nar = this.#to.hashesNars ? await this.#to.narDigest(root) : await narDigest(castore, root);
       checkNar(claim, nar.digest, nar.size);
       return true;
     } catch (error) {
@@ -251,9 +272,13 @@ class Substitution {
     }
   }
 
-  async #checked({ claim, checkContents }: Wanted, { root }: NarEntry): Promise<PathInfo> {
+  async #checked(
+    { claim, checkContents }: Wanted,
+    { root }: NarEntry,
+    castore: Castore = this.#to.castore,
+  ): Promise<PathInfo> {
     const info: PathInfo = { ...claim, root };
-    if (checkContents) await checkContentAddress(this.#to.castore, info);
+    if (checkContents) await checkContentAddress(castore, info);
     return info;
   }
 
