@@ -2,7 +2,7 @@
 //
 // A command is a file under commands/ that builds its own commander `Command`; it is loaded only when its name is the
 // one typed, so that no command pays for another's libraries. Commands throw `TvixError`; this file turns that into a
-// message and an exit code: 0 done, 1 failed, 2 wrong usage.
+// message and an exit code: 0 done, 1 failed, 2 wrong usage; of comparisons 0 same, 1 different, 2 failed.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { TvixError } from "../base/error.ts";
@@ -102,7 +102,7 @@ export async function runProgram(argv: readonly string[], entry: URL, before?: R
     // `tvix … | head`: whoever reads has had enough, which is no failure.
     if (error instanceof TvixError && error.code === "ERR_NAR_PIPE") return EXIT.ok;
     await report(error, argv);
-    return EXIT.failed;
+    return Number(process.exitCode ?? EXIT.failed);
   }
 }
 

@@ -89,6 +89,8 @@ test("drv diff tells why derivations differ, down to the input that does", () =>
   const [one = ""] = lines(run("instantiate", "-A", "a"));
   const [two = ""] = lines(run("instantiate", "-A", "a", "--argstr", "version", "2"));
   expect(run("drv", "diff", one, one)).toMatchObject({ status: 0, stdout: "" });
+  expect(run("drv", "diff", one, `${two}x`)).toMatchObject({ status: 2, stdout: "" });
+  expect(run("drv", "diff", one)).toMatchObject({ status: 2, stdout: "" });
   const text = run("drv", "diff", one, two);
   expect(text.status).toBe(1);
   expect(text.stdout).toContain('name\n      - "top-1"\n      + "top-2"');

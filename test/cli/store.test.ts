@@ -66,6 +66,9 @@ describe("numbers and differences", () => {
       before: expect.stringContaining("6 bytes"),
       after: expect.stringContaining("10 bytes"),
     });
+    expect(tvix(["store", "diff", before, after], store).status).toBe(1);
+    expect(tvix(["store", "diff", before, before], store)).toMatchObject({ status: 0, stdout: "" });
+    expect(tvix(["store", "diff", before, `${after}x`], store)).toMatchObject({ status: 2, stdout: "" });
     expect(tvix(["store", "diff", before, after], store).stdout).toMatch(/^\+ new .*\n~ text .* -> .*\n$/);
   });
 });

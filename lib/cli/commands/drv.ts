@@ -23,7 +23,9 @@ Examples:
     .action(show);
   drv
     .command("diff")
-    .description("tell why two derivations differ, down to the first inputs that do; exit code 1 when they do")
+    .description(
+      "tell why two derivations differ, down to the first inputs that do; exits with 1 when they do, with 2 on trouble",
+    )
     .argument("<before>", "a .drv file: a store path, or a file of the host")
     .argument("<after>", "the other")
     .option("--store <address>", "which store")

@@ -120,7 +120,7 @@ function addMoving(store: Command): void {
     );
   store
     .command("diff")
-    .description("the differences between two places in the store")
+    .description("the differences between two places in the store; exits with 1 when there are some, with 2 on trouble")
     .argument("<before>")
     .argument("<after>")
     .option("--json", "one JSON object per difference")

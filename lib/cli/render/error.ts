@@ -3,12 +3,20 @@ import { styleText } from "node:util";
 import { TvixError } from "../../base/error.ts";
 import { fitForTerminal } from "./terminal.ts";
 
-/** Exit codes of the commands: stable, scripts depend on them. */
+/** Exit codes of the commands: stable, scripts depend on them. Those that compare have the codes of diff(1). */
 export const EXIT: {
   readonly ok: 0;
   readonly failed: 1;
   readonly usage: 2;
-} = { ok: 0, failed: 1, usage: 2 };
+  readonly different: 1;
+  readonly trouble: 2;
+} = { ok: 0, failed: 1, usage: 2, different: 1, trouble: 2 };
+
+/** Runs a comparison, which answers whether there is a difference: the exit code is 0, 1 or, when it fails, 2. */
+export async function compare(work: () => Promise<boolean>): Promise<void> {
+  process.exitCode = EXIT.trouble;
+  process.exitCode = (await work()) ? EXIT.different : EXIT.ok;
+}
 
 /** Colours for standard error when it is a terminal (NO_COLOR is honoured). */
 export function paint(format: "red" | "bold" | "dim" | "cyan", text: string): string {

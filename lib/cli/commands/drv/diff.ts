@@ -7,14 +7,20 @@ import {
 } from "../../../derivation/diff.ts";
 import { byteStringToText } from "../../../eval/source.ts";
 import { print } from "../../output.ts";
+import { compare } from "../../render/error.ts";
 import type { StoreOptions } from "../store/session.ts";
 import { withDerivations } from "./read.ts";
 
 /** Longest value that is shown whole; of longer ones, the part around the first difference. */
 const SHOWN = 160;
 
-/** Prints one block (with `--json`, one line) per pair of derivations that differ; exit code 1 when there is one. */
+/** Prints one block (with `--json`, one line) per pair of derivations that differ. */
 export async function run(before: string, after: string, flags: StoreOptions): Promise<void> {
+  await compare(() => printDifferences(before, after, flags));
+}
+
+async function printDifferences(before: string, after: string, flags: StoreOptions): Promise<boolean> {
+  let isDifferent = false;
   await withDerivations(flags, async (read) => {
     const [left, right] = [await read(before), await read(after)];
     const named = new Map([
@@ -28,10 +34,11 @@ export async function run(before: string, after: string, flags: StoreOptions): P
     );
     for await (const difference of differences) {
       if (!hasDifference(difference)) continue;
-      process.exitCode = 1;
+      isDifferent = true;
       await print(flags.json ? `${JSON.stringify(toText(difference))}\n` : render(difference));
     }
   });
+  return isDifferent;
 }
 
 /** Byte strings as text. */

@@ -5,12 +5,19 @@ import type { Node } from "../../../castore/node.ts";
 import { displayPath } from "../../../castore/path.ts";
 import { diffPaths } from "../../../store/diff.ts";
 import { print } from "../../output.ts";
+import { compare } from "../../render/error.ts";
 import { type StoreOptions, withStore } from "./session.ts";
 
 /** Prints one line per difference: `+` added, `-` removed, `~` changed. */
 export async function run(before: string, after: string, flags: StoreOptions): Promise<void> {
-  await withStore(flags, "read", async (store) => {
+  await compare(() => printDifferences(before, after, flags));
+}
+
+async function printDifferences(before: string, after: string, flags: StoreOptions): Promise<boolean> {
+  return await withStore(flags, "read", async (store) => {
+    let isDifferent = false;
     for await (const difference of diffPaths(store, before, after)) {
+      isDifferent = true;
       const path = displayPath(difference.path);
       const [left, right] = [describe(difference.before), describe(difference.after)];
       if (flags.json) {
@@ -20,6 +27,7 @@ export async function run(before: string, after: string, flags: StoreOptions): P
         await print(`${sign} ${path}  ${[left, right].filter((text) => text !== undefined).join(" -> ")}\n`);
       }
     }
+    return isDifferent;
   });
 }
 
