@@ -224,9 +224,9 @@ export class Evaluator implements Runtime {
     return error;
   }
 
-  /** Parses and compiles a source to its intermediate form. */
-  compile(source: Source, options: { exact?: boolean; ambient?: Attrs } = {}): Program {
-    const parsed = this.parse(source);
+  /** Compiles a source to its intermediate form, from its tree where that is there already; the tree stays as it is. */
+  compile(source: Source, options: { exact?: boolean; ambient?: Attrs; parsed?: Parsed } = {}): Program {
+    const parsed = options.parsed ?? this.parse(source);
     if (this.options.onDiagnostic !== undefined && source.origin !== SourceOrigin.BuiltIn) {
       for (const warning of this.lint(parsed, source)) this.options.onDiagnostic(warning);
     }

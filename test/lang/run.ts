@@ -8,7 +8,6 @@ import type { ExperimentalFeature } from "../../lib/eval/features.ts";
 import type { EvalIO } from "../../lib/eval/io.ts";
 import { fileSystemIO } from "../../lib/eval/io/files.ts";
 import { Source } from "../../lib/eval/source.ts";
-import { parse } from "../../lib/eval/syntax/parser.ts";
 import { printExpr } from "../../lib/eval/syntax/printer.ts";
 import { symbol } from "../../lib/eval/value/symbol.ts";
 import type { Value } from "../../lib/eval/value/value.ts";
@@ -78,9 +77,9 @@ export function answerOf(work: () => string): Answer {
 
 function output(source: Source, mode: Mode, evaluator: Evaluator): string {
   if (mode === "parse") {
-    evaluator.compile(source);
-    const { directory } = source;
-    return printExpr(parse(source, { pipeOperators: true }).expr, { directory, home: LANG_HOME });
+    const parsed = evaluator.parse(source);
+    evaluator.compile(source, { parsed });
+    return printExpr(parsed.expr, { directory: source.directory, home: LANG_HOME });
   }
   return evaluator.guard(() => {
     const value = evaluator.evaluate(source);

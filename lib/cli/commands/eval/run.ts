@@ -109,10 +109,11 @@ async function printValues(find: Finder, world: OpenWorld, flags: EvalFlags): Pr
 
 async function printTree(source: Source, flags: EvalFlags): Promise<void> {
   const evaluator = new Evaluator({ settings: { features: readFeatures(flags) } });
-  const { expr, warnings } = evaluator.parse(source);
+  const parsed = evaluator.parse(source);
+  const { expr, warnings } = parsed;
   if (flags.warn !== "none") for (const warning of warnings) note(diagnosticText(warning, false));
   // Undefined variables are errors of the text, too.
-  evaluator.guard(() => evaluator.compile(source));
+  evaluator.guard(() => evaluator.compile(source, { parsed }));
   const { printExpr } = await import("../../../eval/syntax/printer.ts");
   const home = bytesToLatin1(encodeUtf8(homedir()));
   await print(latin1ToBytes(`${printExpr(expr, { directory: source.directory, home })}\n`));
