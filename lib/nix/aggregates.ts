@@ -5,6 +5,7 @@
 // on what others need to depend on it (`JobLink`), and for an aggregate also its file; here the constituents are added
 // to its inputs, and its output paths and its own path follow.
 import { completeDerivation, type CompleteDerivation, type PathOptions } from "../derivation/output-paths.ts";
+import { type Derivation, outputKind } from "../derivation/model.ts";
 import type { ModuloHash } from "../derivation/hash-modulo.ts";
 import { parseDerivation } from "../derivation/parse.ts";
 import { StorePath } from "../formats/store-path.ts";
@@ -51,6 +52,18 @@ export function resolveAggregates(
   const resolved = new Map<string, Resolved>();
   for (const [name, job] of jobs) if ("draft" in job) resolved.set(name, resolver.resolve(name, job));
   return resolved;
+}
+
+/** The derivation as it was before its output paths were known: with other inputs nobody may be able to tell them. */
+function withoutPaths(derivation: Derivation): Derivation {
+  const outputs = new Map(derivation.outputs);
+  const env = new Map(derivation.env);
+  for (const [name, output] of derivation.outputs) {
+    if (outputKind(output) !== "input-addressed") continue;
+    outputs.set(name, { ...output, path: "" });
+    env.set(name, "");
+  }
+  return { ...derivation, outputs, env };
 }
 
 class Resolver {
@@ -127,7 +140,7 @@ class Resolver {
 
   #dependOn(drvPath: string, draft: Draft, children: readonly JobLink[]): Resolved {
     const { name } = StorePath.parseAbsolute(drvPath, this.#options.storeDir);
-    const derivation = parseDerivation(draft.text, name.slice(0, -".drv".length));
+    const derivation = withoutPaths(parseDerivation(draft.text, name.slice(0, -".drv".length)));
     const inputDrvs = new Map(derivation.inputDrvs);
     const hashes = new Map(Object.entries(draft.inputs));
     for (const child of children) {
