@@ -116,7 +116,8 @@ class Resolver {
         broken.set(wanted, draft.isGlob ? "constituent glob pattern had no matches" : "does not exist");
       }
     }
-    if (broken.size > 0) return { error: Array.from(broken, ([child, error]) => `${child}: ${error}\n`).join("") };
+    if (broken.size > 0)
+      return { error: Array.from(broken, ([child, error]) => `${child}: ${error.trimEnd()}\n`).join("") };
     return this.#dependOn(drvPath, draft, [...found.values()]);
   }
 
@@ -133,7 +134,8 @@ class Resolver {
     const job = this.#jobs.get(name) as JobResult;
     if (!("draft" in job)) return job;
     const resolved = this.resolve(name, job);
-    if ("error" in resolved) return resolved;
+    // One line: what several are made of would be told in each of them otherwise, and again in those made of them.
+    if ("error" in resolved) return { error: resolved.error.split("\n", 1)[0] as string };
     const { path, modulo } = resolved.complete;
     return { ...job, drvPath: path.absolute(this.#options.storeDir), modulo };
   }

@@ -257,6 +257,7 @@ test("aggregates of what is broken, is not there or leads back to them are error
     trip: cycle,
     visits: `trip: ${cycle}\n`,
   });
+  expect(lines.find(({ attr }) => attr === "outer")?.error).toBe("missing: nowhere: does not exist\n");
   expect(lines.slice(-8).map(({ attr }) => attr)).toEqual([
     "missing",
     "nothing",
