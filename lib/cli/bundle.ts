@@ -4,12 +4,12 @@
 // program.cjs and keeps the compiled code in program.cache; without these files the modules are loaded one by one.
 // What a replay needs is a small bundle of its own, replay.cjs. Code caches are for one version of V8 and its flags:
 // another Node than the one that built the package keeps its own with the user's caches.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cachedDataVersionTag } from "node:v8";
 import { Script } from "node:vm";
-import { unitDirectory } from "../eval/io/unit-directory.ts";
 import { cacheDirectory } from "./cache-home.ts";
 
 /** A compiled bundle, and the function that runs it and answers what it exports. */
@@ -18,6 +18,27 @@ export interface Bundle<Exports> {
   evaluate(): Exports;
   /** Keeps the compiled code of what has run, if there was none for this engine. */
   keep(): void;
+}
+
+function readIfThere(file: string): Buffer | undefined {
+  try {
+    return readFileSync(file);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes a file whole or not at all. */
+function keepWhole(file: string, bytes: Uint8Array): void {
+  const draft = `${file}.${process.pid}`;
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(draft, bytes);
+    renameSync(draft, file);
+  } catch {
+    // A read-only or full disk: the next start compiles again.
+    rmSync(draft, { force: true });
+  }
 }
 
 /** The code cache beside the bundle at `path`: the one for a command, else the one for all. */
@@ -35,10 +56,9 @@ export function loadBundle<Exports>(file: URL, command = ""): Bundle<Exports> | 
   const path = fileURLToPath(file);
   const facts = statSync(path, { throwIfNoEntry: false });
   if (facts === undefined) return undefined;
-  const own = unitDirectory(cacheDirectory("program"));
   const kind = /^[a-z-]+$/.test(command) ? command : "";
-  const key = `${cachedDataVersionTag().toString(16)}-${facts.size}-${facts.mtimeMs}-${kind}`;
-  const code = own.read(key) ?? packedCode(path, kind);
+  const own = join(cacheDirectory("program"), `${cachedDataVersionTag().toString(16)}-${facts.size}-${facts.mtimeMs}-${kind}`);
+  const code = readIfThere(own) ?? packedCode(path, kind);
   const script = new Script(readFileSync(path, "latin1"), {
     filename: path,
     ...(code === undefined ? {} : { cachedData: code }),
@@ -54,7 +74,7 @@ export function loadBundle<Exports>(file: URL, command = ""): Bundle<Exports> | 
       return module.exports as Exports;
     },
     keep: () => {
-      if (script.cachedDataRejected !== false) own.write(key, script.createCachedData());
+      if (script.cachedDataRejected !== false) keepWhole(own, script.createCachedData());
     },
   };
 }

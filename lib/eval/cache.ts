@@ -18,10 +18,17 @@ const MAGIC = "tvixunit";
 const REALM_DIGITS = 24;
 const HEADER = 8 + 1 + 16;
 
+/** A unit as it is stored, and its key in hexadecimal. */
+export interface UnitEntry {
+  readonly key: string;
+  readonly bytes: Uint8Array;
+}
+
 /** Keeps bytes by key: a directory, a table, a Map. Failures must be hidden: a cache is never necessary. */
 export interface UnitStorage {
   read(key: string): Uint8Array | undefined;
-  write(key: string, bytes: Uint8Array): void;
+  /** Keeps what an evaluation adds or replaces, all at once. */
+  write(entries: readonly UnitEntry[]): void;
 }
 
 /** A stored unit. */

@@ -2,7 +2,7 @@
 // stacks deep enough for deep recursion.
 
 import { setFlagsFromString } from "node:v8";
-import { unitDirectory } from "./io/unit-directory.ts";
+import { unitPacks } from "./io/unit-packs.ts";
 import { tuneEngine } from "./tune.ts";
 import { nodeScriptHost } from "./vm/script-host.ts";
 import { STACK_LIMIT } from "./vm/script-trace.ts";
@@ -10,7 +10,7 @@ import { type TieredBackend, tieredBackend } from "./vm/tier.ts";
 
 export { fileSystemIO } from "./io/files.ts";
 export { startProfile, type Profiling } from "./profile.ts";
-export { unitDirectory } from "./io/unit-directory.ts";
+export { unitPacks } from "./io/unit-packs.ts";
 export { tuneEngine } from "./tune.ts";
 export { nodeScriptHost } from "./vm/script-host.ts";
 export { type TieredBackend, type TierOptions, tieredBackend } from "./vm/tier.ts";
@@ -29,7 +29,7 @@ export function nodeBackend(options: NodeBackendOptions = {}): TieredBackend {
   Error.stackTraceLimit = Math.max(Error.stackTraceLimit, STACK_LIMIT);
   return tieredBackend({
     host: nodeScriptHost(),
-    ...(options.cacheDirectory === undefined ? {} : { storage: unitDirectory(options.cacheDirectory) }),
+    ...(options.cacheDirectory === undefined ? {} : { storage: unitPacks(options.cacheDirectory) }),
     ...(options.javascriptLimit === undefined ? {} : { javascriptLimit: options.javascriptLimit }),
   });
 }

@@ -1,7 +1,7 @@
 // The cache of compiled units: hits, refusals, and that it never changes an answer.
 
 import { expect, test } from "vitest";
-import { decodeUnit, encodeUnit, type UnitStorage } from "../../lib/eval/cache.ts";
+import { decodeUnit, encodeUnit, type UnitEntry, type UnitStorage } from "../../lib/eval/cache.ts";
 import { Evaluator, memoryIO, type Observer } from "../../lib/eval/index.ts";
 import { nodeScriptHost, tieredBackend } from "../../lib/eval/node.ts";
 import { diagnose } from "../../lib/eval/report.ts";
@@ -12,8 +12,8 @@ class MemoryStorage implements UnitStorage {
   read(key: string): Uint8Array | undefined {
     return this.entries.get(key);
   }
-  write(key: string, bytes: Uint8Array): void {
-    this.entries.set(key, bytes);
+  write(entries: readonly UnitEntry[]): void {
+    for (const { key, bytes } of entries) this.entries.set(key, bytes);
   }
 }
 

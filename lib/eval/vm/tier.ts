@@ -6,7 +6,7 @@
 // - Code that counts is always JavaScript, and kept out of the cache.
 // - Where code generation is forbidden or fails (text nested too deeply for V8's parser), closures do all the work.
 
-import { cacheRealm, decodeUnit, encodeUnit, type StoredUnit, type UnitStorage, unitKey } from "../cache.ts";
+import { cacheRealm, decodeUnit, encodeUnit, type StoredUnit, type UnitEntry, type UnitStorage, unitKey } from "../cache.ts";
 import type { Backend } from "../evaluator.ts";
 import type { Program } from "../ir/program.ts";
 import type { Whnf } from "../value/value.ts";
@@ -107,15 +107,17 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       return compileClosures(compiled.root, unit, false);
     },
     flush: () => {
+      const entries: UnitEntry[] = [];
       for (const { key, emitted, script } of pending.splice(0)) {
         try {
           const warm = script !== undefined;
-          storage?.write(key, encodeUnit({ emitted: emitted(), code: script?.codeCache() ?? NO_CODE, warm }));
+          entries.push({ key, bytes: encodeUnit({ emitted: emitted(), code: script?.codeCache() ?? NO_CODE, warm }) });
         } catch (error) {
           // Text too deep to emit: the unit simply has no entry.
           if (!(error instanceof RangeError)) throw error;
         }
       }
+      storage?.write(entries);
     },
   };
 }
