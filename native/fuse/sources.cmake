@@ -2,6 +2,7 @@
 # The addon itself is binding.gyp's.
 add_library(tvix_fuse STATIC
   native/fuse/blob.cc
+  native/fuse/copy.cc
   native/fuse/directory.cc
   native/fuse/guest_memory.cc
   native/fuse/inodes.cc
