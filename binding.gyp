@@ -46,7 +46,7 @@
         "native/fuse/directory.cc",
         "native/fuse/guest_memory.cc", "native/fuse/guest_session.cc", "native/fuse/inodes.cc",
         "native/fuse/misses.cc", "native/fuse/operations.cc", "native/fuse/passthrough.cc", "native/fuse/request.cc",
-        "native/fuse/vhost_user.cc", "native/fuse/virtqueue.cc"
+        "native/fuse/teller.cc", "native/fuse/vhost_user.cc", "native/fuse/virtqueue.cc"
       ],
       "cflags": ["<!@(pkg-config --cflags fuse3)"],
       "libraries": ["<!@(pkg-config --libs fuse3)", "-pthread"]

@@ -9,9 +9,9 @@
 
 namespace tvix::fuse {
 
-// Copies the bytes of `count` parts, one behind the other, into the buffers of `to`, as far as there is room. False when
-// a file behind any of them has been cut short. The first call takes over SIGBUS for the process; a fault elsewhere does
-// what it did before.
+// Copies the bytes of `count` parts, one behind the other, into the buffers of `to`, as far as there is room. False
+// when a file behind any of them has been cut short. The first call takes over SIGBUS for the process; a fault
+// elsewhere does what it did before.
 bool copy_mapped(const std::vector<iovec>& to, const iovec* from, int count);
 
 }  // namespace tvix::fuse
