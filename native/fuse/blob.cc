@@ -2,8 +2,6 @@
 #include "fuse/blob.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <mutex>
 
 #include "blake3/blake3.h"
 #include "common/failure.h"
@@ -57,47 +54,7 @@ bool pwrite_all(int fd, const uint8_t* bytes, size_t size, uint64_t offset) {
 // Packs are filled up to 1 GiB; a mapping that long at least shows what is written later too.
 constexpr uint64_t kMapped = uint64_t{2} << 30;
 
-// Where copy_mapped() goes on after a fault; null outside of it.
-thread_local sigjmp_buf* after_fault = nullptr;
-struct sigaction before_us;
-
-void on_fault(int signal, siginfo_t* info, void* context) {
-  if (after_fault) siglongjmp(*after_fault, 1);
-  if ((before_us.sa_flags & SA_SIGINFO) != 0) {
-    before_us.sa_sigaction(signal, info, context);
-  } else if (before_us.sa_handler != SIG_DFL && before_us.sa_handler != SIG_IGN) {
-    before_us.sa_handler(signal);
-  } else {
-    // The access is tried again, and ends the process as it would have without us.
-    sigaction(signal, &before_us, nullptr);
-  }
-}
-
-void take_faults() {
-  struct sigaction ours{};
-  ours.sa_sigaction = on_fault;
-  // Not blocked meanwhile: leaving the handler by a jump would leave it blocked.
-  ours.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
-  sigaction(SIGBUS, &ours, &before_us);
-}
-
 }  // namespace
-
-bool copy_mapped(void* to, const void* from, size_t size) {
-  static std::once_flag taken;
-  std::call_once(taken, take_faults);
-  sigjmp_buf here;
-  if (sigsetjmp(here, 0) != 0) {
-    after_fault = nullptr;
-    return false;
-  }
-  after_fault = &here;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  std::memcpy(to, from, size);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  after_fault = nullptr;
-  return true;
-}
 
 std::shared_ptr<const Pack> Pack::open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -3,7 +3,7 @@
 // A chunk is read by pread and verified once; after that its bytes are taken from a mapping of its pack, which spares a
 // copy that costs more than the rest of a large read. Touching a mapping whose file was cut short kills a process by
 // SIGBUS. So only two touch it, which survive that: the kernel, when it is given the mapping to write from, and
-// copy_mapped().
+// copy_mapped() (copy.h).
 #pragma once
 
 #include <sys/uio.h>
@@ -41,10 +41,6 @@ class Pack {
   uint64_t length_ = 0;  // of the mapping
   void* base_ = nullptr;
 };
-
-// Copies from mapped() bytes, or to memory that another process shares; false when a file behind one of them has been
-// cut short. The first call takes over SIGBUS for the process; a fault elsewhere does what it did before.
-bool copy_mapped(void* to, const void* from, size_t size);
 
 // One chunk of a blob, in the order of the blob.
 struct Chunk {

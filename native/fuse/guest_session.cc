@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "fuse/copy.h"
 #include "fuse/request.h"
 
 namespace tvix::fuse {
@@ -29,35 +30,13 @@ void linearise(const std::vector<iovec>& from, uint8_t* out, size_t limit) {
   }
 }
 
-// Writes bytes one behind the other into a chain's buffers.
-class Scatter {
- public:
-  explicit Scatter(const std::vector<iovec>& places) : places_(places) {}
-
-  // False when a pack was cut short.
-  bool write(const void* bytes, size_t size) {
-    const auto* from = static_cast<const uint8_t*>(bytes);
-    while (size > 0 && at_ < places_.size()) {
-      const iovec& place = places_[at_];
-      const size_t part = std::min(size, place.iov_len - within_);
-      uint8_t* to = static_cast<uint8_t*>(place.iov_base) + within_;
-      if (!copy_mapped(to, from, part)) return false;
-      from += part;
-      size -= part;
-      within_ += part;
-      if (within_ == place.iov_len) {
-        at_++;
-        within_ = 0;
-      }
-    }
-    return true;
-  }
-
- private:
-  const std::vector<iovec>& places_;
-  size_t at_ = 0;
-  size_t within_ = 0;
-};
+// A reply of a header alone; false when there is no room for it.
+bool write_header(const Chain& chain, fuse_out_header header) {
+  if (chain.writable_size < sizeof header) return false;
+  header.len = sizeof header;
+  const iovec part{&header, sizeof header};
+  return copy_mapped(chain.writable, &part, 1);
+}
 
 ssize_t write_reply(int, iovec* parts, int count, void* channel) {
   auto* session = static_cast<GuestSession*>(static_cast<Channel*>(channel));
@@ -178,12 +157,10 @@ void GuestSession::release(uint64_t place, uint32_t written) {
 // Answers that need no session: an errno, or 0 for what is done.
 void GuestSession::refuse(unsigned queue, const Chain& chain, uint64_t unique, int error) {
   const fuse_out_header out{sizeof out, -error, unique};
-  const bool room = chain.writable_size >= sizeof out;
-  if (room) Scatter(chain.writable).write(&out, sizeof out);
-  finish_(queue, chain.head, room ? sizeof out : 0);
+  finish_(queue, chain.head, write_header(chain, out) ? sizeof out : 0);
 }
 
-int GuestSession::reply(const iovec* parts, int count) {
+int GuestSession::reply(iovec* parts, int count) {
   size_t total = 0;
   for (int i = 0; i < count; i++) total += parts[i].iov_len;
   fuse_out_header out;
@@ -198,21 +175,15 @@ int GuestSession::reply(const iovec* parts, int count) {
   // Nobody else touches it until it is released.
   const Chain& chain = pending->chain;
   out.unique = pending->unique;
-  int error = total <= chain.writable_size ? 0 : EINVAL;
-  Scatter scatter(chain.writable);
-  if (error == 0) scatter.write(&out, sizeof out);
-  for (int i = 1; error == 0 && i < count; i++) {
-    if (!scatter.write(parts[i].iov_base, parts[i].iov_len)) error = EIO;
-  }
-  if (error == 0) {
+  std::memcpy(parts[0].iov_base, &out, sizeof out);
+  const bool fits = total <= chain.writable_size;
+  if (fits && copy_mapped(chain.writable, parts, count)) {
     release(place, static_cast<uint32_t>(total));
     return 0;
   }
-  const bool room = chain.writable_size >= sizeof out;
-  out.len = sizeof out;
-  out.error = -error;
-  if (room) Scatter(chain.writable).write(&out, sizeof out);
-  release(place, room ? sizeof out : 0);
+  // Without room, or with a pack that was cut short.
+  out.error = fits ? -EIO : -EINVAL;
+  release(place, write_header(chain, out) ? sizeof out : 0);
   // libfuse complains of other errors aloud.
   return -ENOENT;
 }

@@ -38,8 +38,8 @@ class GuestSession : public Channel {
   // Waits until the requests of a queue are finished, some milliseconds at most; whether they are.
   bool drain(unsigned queue, int milliseconds);
 
-  // libfuse's reply: a header, then bytes. 0, or -errno.
-  int reply(const iovec* parts, int count);
+  // libfuse's reply: a header, which gets the guest's number of the request, then bytes. 0, or -errno.
+  int reply(iovec* parts, int count);
 
  private:
   // A request under way.

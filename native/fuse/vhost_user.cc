@@ -6,6 +6,7 @@
 #define VIRTIO_RING_NO_LEGACY
 #include <linux/virtio_ring.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -89,9 +90,13 @@ constexpr unsigned kTurn = 256;
 // Bytes of replies that are told of together while there are more to come: waking a guest takes as long as copying
 // this much.
 constexpr uint32_t kTogether = 512 * 1024;
+// Bytes of room for a reply from which on the teller is woken, which takes longer than small requests do.
+constexpr uint32_t kLarge = 32 * 1024;
 // How long rings are watched for the next request before the thread sleeps: being woken takes longer than most
 // requests.
 constexpr std::chrono::microseconds kLinger{50};
+// Looks at them before others get to have the processor, about a microsecond.
+constexpr unsigned kLooks = 16;
 // Lines in the log about one guest.
 constexpr unsigned kComplaints = 100;
 // Milliseconds that a queue's requests have to finish when it is halted.
@@ -148,6 +153,7 @@ VhostUser::VhostUser(std::shared_ptr<State> state, std::function<void()> ended)
     : state_(std::move(state)),
       ended_(std::move(ended)),
       queues_(kQueues),
+      teller_([this](unsigned queue) { tell(queue); }),
       session_(*state_, [this](unsigned queue, uint16_t head, uint32_t written) { finish(queue, head, written); }) {}
 
 VhostUser::~VhostUser() { stop(); }
@@ -182,6 +188,7 @@ Failure VhostUser::listen(const std::string& path) {
   }
   path_ = path;
   lstat(path.c_str(), &made_);
+  if (several_processors()) teller_.start();
   thread_ = std::thread([this] { serve(); });
   return {};
 }
@@ -194,6 +201,7 @@ void VhostUser::stop() {
   // Requests that wait fail, so that the thread does not wait for them.
   state_->misses.close(ENODEV);
   thread_.join();
+  teller_.stop();
   struct stat now{};
   if (lstat(path_.c_str(), &now) == 0 && now.st_ino == made_.st_ino && now.st_dev == made_.st_dev) {
     unlink(path_.c_str());
@@ -257,6 +265,7 @@ void VhostUser::turn() {
 // Serves requests that come soon after others, without kicks and without sleep; no more than messages can wait for.
 void VhostUser::linger() {
   if (!lingers_) return;
+  unsigned looks = 0;
   for (unsigned left = kTurn; left > 0;) {
     bool found = false;
     for (unsigned i = 0; i < kQueues; i++) {
@@ -266,7 +275,12 @@ void VhostUser::linger() {
     }
     if (found) continue;
     if (Clock::now() - idle_since_ >= kLinger) return;
-    spin();
+    // The guest may be waiting for this very processor.
+    if (++looks % kLooks == 0) {
+      sched_yield();
+    } else {
+      spin();
+    }
   }
 }
 
@@ -296,7 +310,10 @@ void VhostUser::hang_up() {
     for (Queue& queue : queues_) queue.running = false;
   }
   session_.end();
-  queues_ = std::vector<Queue>(kQueues);
+  {
+    std::lock_guard lock(calls_);
+    queues_ = std::vector<Queue>(kQueues);
+  }
   memory_ = nullptr;
   features_ = protocol_ = 0;
   complaints_ = 0;
@@ -470,19 +487,19 @@ bool VhostUser::set_descriptor(Message& message) {
   Queue& queue = queues_[index];
   const int fd = none ? -1 : std::exchange(message.fds[0], -1);
   if (fd >= 0) unblock(fd);
-  std::unique_lock lock(mutex_);
   switch (message.header.request) {
-    case kSetVringCall:
+    case kSetVringCall: {
+      std::lock_guard lock(calls_);
       queue.call.reset(fd);
       // What was finished meanwhile was told to nobody.
       if (queue.running) signal(fd);
       return true;
+    }
     case kSetVringErr:
       queue.error.reset(fd);
       return true;
     default:
       queue.kick.reset(fd);
-      lock.unlock();
       return !none ? start(static_cast<unsigned>(index)) : refuse("a ring that is to be polled");
   }
 }
@@ -536,11 +553,15 @@ unsigned VhostUser::work(unsigned index) {
   }
   unsigned served = 0;
   while (served < kTurn && take(index)) served++;
+  bool untold;
   {
     std::lock_guard lock(mutex_);
     queue.working = false;
-    if (queue.untold) tell(queue);
+    queue.untold_bytes = 0;
+    untold = std::exchange(queue.untold, false);
   }
+  // A teller that lost its processor would let the guest sleep.
+  if (teller_.take_back(index) || untold) tell(index);
   idle_since_ = Clock::now();
   return served;
 }
@@ -552,8 +573,10 @@ bool VhostUser::take(unsigned index) {
   std::unique_lock lock(mutex_);
   const Virtqueue::Popped popped = queue.ring.pop(chain_, why);
   if (popped == Virtqueue::Popped::kNone) return false;
+  const bool more = queue.ring.waiting();
   lock.unlock();
   if (popped == Virtqueue::Popped::kChain) {
+    if (more && chain_.writable_size >= kLarge) teller_.wake();
     session_.serve(index, chain_);
     return true;
   }
@@ -562,20 +585,27 @@ bool VhostUser::take(unsigned index) {
 }
 
 void VhostUser::finish(unsigned index, uint16_t head, uint32_t written) {
-  std::lock_guard lock(mutex_);
-  Queue& queue = queues_[index];
-  if (!queue.running) return;
-  // Once the guest wants to be told, it is asleep: what is finished until it was adds up.
-  if (queue.ring.push(head, written)) queue.untold = true;
-  if (!queue.untold) return;
-  queue.untold_bytes += written;
-  if (!queue.working || queue.untold_bytes >= kTogether) tell(queue);
+  {
+    std::lock_guard lock(mutex_);
+    Queue& queue = queues_[index];
+    if (!queue.running) return;
+    // Once the guest wants to be told, it is asleep: what is finished until it was adds up.
+    if (queue.ring.push(head, written)) queue.untold = true;
+    if (!queue.untold) return;
+    queue.untold_bytes += written;
+    const bool apart = queue.working && teller_.awake();
+    if (queue.working && !apart && queue.untold_bytes < kTogether) return;
+    queue.untold = false;
+    queue.untold_bytes = 0;
+    // Before work() ends, which takes back what the teller has not come to.
+    if (apart) return teller_.hand_over(index);
+  }
+  tell(index);
 }
 
-void VhostUser::tell(Queue& queue) {
-  queue.untold = false;
-  queue.untold_bytes = 0;
-  signal(queue.call.get());
+void VhostUser::tell(unsigned index) {
+  std::lock_guard lock(calls_);
+  signal(queues_[index].call.get());
 }
 
 // Until it is set up anew.

@@ -1,13 +1,15 @@
 // A vhost-user-fs device: a file system for virtual machines, offered on a socket to a front-end such as QEMU.
 //
-// One thread of the device does all: it takes the front-end's messages, and requests from the rings as their kicks
-// come. Only answers that had to wait for JavaScript come from another thread; what they share with this one, the
-// rings' used sides, is behind `mutex_`. The front-end, which runs the guest, is trusted not to shrink the memory it
-// shares; what it says is checked all the same, and a front-end that makes no sense is disconnected. The guest is not
-// trusted at all: the worst it can do is to break a queue of its own.
+// One thread of the device does nearly all: it takes the front-end's messages, and requests from the rings as their
+// kicks come. Answers that had to wait for JavaScript come from another thread; what they share with this one, the
+// rings' used sides, is behind `mutex_`. While large reads queue a third tells the guest of replies (teller.h); it
+// touches nothing but the queues' call events, behind `calls_`. The front-end, which runs the guest, is trusted not to
+// shrink the memory it shares; what it says is checked all the same, and a front-end that makes no sense is
+// disconnected. The guest is not trusted at all: the worst it can do is to break a queue of its own.
 //
 // A guest that has had its answer often asks again within microseconds, while being woken takes tens of them: the
-// thread watches the rings a while before it sleeps, unless the guest took its time before.
+// thread watches the rings a while before it sleeps, unless the guest took its time before. Between looks it lets
+// others have the processor, the guest among them.
 //
 // One front-end at a time; the next one, or the same again, may connect when it has gone.
 #pragma once
@@ -26,6 +28,7 @@
 
 #include "common/failure.h"
 #include "fuse/guest_session.h"
+#include "fuse/teller.h"
 #include "fuse/transport.h"
 #include "fuse/virtqueue.h"
 
@@ -101,7 +104,7 @@ class VhostUser : public Transport {
   unsigned work(unsigned index);
   bool take(unsigned index);
   void finish(unsigned index, uint16_t head, uint32_t written);
-  void tell(Queue& queue);
+  void tell(unsigned index);
   void break_queue(unsigned index, const std::string& why);
 
   const std::shared_ptr<State> state_;
@@ -125,7 +128,9 @@ class VhostUser : public Transport {
   std::shared_ptr<const GuestMemory> memory_;
   std::vector<Queue> queues_;
   Chain chain_;
-  std::mutex mutex_;  // the rings; what of a queue finish() uses
+  std::mutex mutex_;  // the rings; what of a queue finish() uses; not held while `calls_` is taken
+  std::mutex calls_;  // the queues' call events
+  Teller teller_;
   GuestSession session_;
 };
 

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -13,6 +14,7 @@
 #include "doctest/doctest.h"
 #include "fuse/guest_memory.h"
 #include "fuse/request.h"
+#include "fuse/teller.h"
 #include "fuse/virtqueue.h"
 
 using namespace tvix::fuse;
@@ -250,4 +252,37 @@ TEST_CASE("requests are served, refused or dropped by their shape") {
   CHECK(judge(batch(2)).action == Verdict::kServe);
   CHECK(judge(batch(3)).action == Verdict::kDrop);
   CHECK(judge(batch(UINT32_MAX)).action == Verdict::kDrop);
+}
+
+TEST_CASE("replies that were handed to a teller are told of once, by it or by who takes them back") {
+  std::atomic<int> told = 0;
+  Teller teller([&](unsigned queue) {
+    if (queue == 3) told++;
+  });
+  teller.wake();
+  CHECK_FALSE(teller.awake());
+  teller.hand_over(3);
+  CHECK_FALSE(teller.take_back(2));
+  CHECK(teller.take_back(3));
+  CHECK_FALSE(teller.take_back(3));
+  teller.start();
+  while (told == 0) {
+    teller.wake();
+    teller.hand_over(3);
+  }
+  while (teller.awake()) {
+  }
+  teller.take_back(3);
+  told = 0;
+  int taken = 0;
+  constexpr int kTimes = 2000;
+  for (int i = 0; i < kTimes; i++) {
+    teller.wake();
+    teller.hand_over(3);
+    if (i % 8 == 0) usleep(10);
+    if (teller.take_back(3)) taken++;
+  }
+  teller.stop();
+  CHECK(told + taken == kTimes);
+  CHECK(taken < kTimes);
 }
