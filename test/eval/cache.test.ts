@@ -51,13 +51,31 @@ test("the second run takes the unit from the cache and answers the same", () => 
   expect(first.text).toContain("path = /dir/x");
 });
 
-test("a unit that ran as closures is stored cold and warmed by the next run", () => {
+test("a unit that ran as closures is remembered, stored cold when it is met again, and warmed by the next run", () => {
   const storage = new MemoryStorage();
+  const stored = () => [...storage.entries.values()].map((bytes) => decodeUnit(bytes)?.warm);
   const first = run(storage, FILE, 100);
-  const [key] = [...storage.entries.keys()] as [string];
-  expect(decodeUnit(storage.entries.get(key) as Uint8Array)?.warm).toBe(false);
+  expect(first.cached).toBe(0);
+  expect(stored()).toEqual([undefined]);
+  expect(run(storage, FILE, 100)).toEqual(first);
+  expect(stored()).toEqual([false]);
   expect(run(storage, FILE, 100)).toEqual({ text: first.text, cached: 1 });
-  expect(decodeUnit(storage.entries.get(key) as Uint8Array)?.warm).toBe(true);
+  expect(stored()).toEqual([true]);
+});
+
+test("of many small units the first run as JavaScript, the others as closures", () => {
+  const storage = new MemoryStorage();
+  const backend = tieredBackend({ host: nodeScriptHost(), storage, javascriptLimit: 100 });
+  const files = Object.fromEntries(
+    Array.from({ length: 20 }, (_, i) => [`/${i}.nix`, `{ value = ${i}; text = "${"x".repeat(50)}"; }`]),
+  );
+  const sum = Object.keys(files).map((name) => `(import ${name}).value`);
+  expect(new Evaluator({ io: memoryIO({ files }), backend }).evaluate(sum.join("+"))).toBe(190);
+  backend.flush();
+  const warm = [...storage.entries.values()].filter((bytes) => decodeUnit(bytes)?.warm === true);
+  expect(storage.entries.size).toBe(20);
+  expect(warm.length).toBeGreaterThan(4);
+  expect(warm.length).toBeLessThan(8);
 });
 
 test("another source or another realm has another key", () => {

@@ -1,8 +1,10 @@
 // Which back end runs a unit, and the cache of compiled units around the JavaScript one.
 //
 // - A file with a cached unit runs as JavaScript: its functions come compiled out of V8's code cache.
-// - Otherwise a small source runs as JavaScript at once, and its entry is written afterwards, when V8 knows which
-//   functions ran; a large one runs as closures, which start sooner, and its JavaScript is written for the next time.
+// - Otherwise the first small sources run as JavaScript at once, and their entries are written afterwards, when V8 knows
+//   which functions ran. Large ones, and all when there have been many, run as closures, which start sooner.
+// - Of what runs as closures for the first time only that is written: most of what is evaluated once is never evaluated
+//   again, and making JavaScript of it takes as long as running it. When it is met again, its JavaScript is written.
 // - Code that counts is always JavaScript, and kept out of the cache.
 // - Where code generation is forbidden or fails (text nested too deeply for V8's parser), closures do all the work.
 
@@ -46,6 +48,9 @@ export interface TieredBackend extends Backend {
   flush(): void;
 }
 
+/** The entry of a source that ran as closures once. */
+const SEEN = Uint8Array.of(1);
+
 interface Pending {
   readonly key: string;
   readonly emitted: () => Emitted;
@@ -53,6 +58,8 @@ interface Pending {
 }
 
 const DEFAULT_LIMIT = 20_000;
+/** So many times the limit of one source runs as JavaScript in all: a program of more sources runs little of each. */
+const LIMIT_OF_ALL = 5;
 const NO_CODE = new Uint8Array(0);
 
 /** The back end for Node. */
@@ -60,6 +67,8 @@ export function tieredBackend(options: TierOptions): TieredBackend {
   const { host, storage } = options;
   const limit = options.javascriptLimit ?? DEFAULT_LIMIT;
   const pending: Pending[] = [];
+  const seen: string[] = [];
+  let started = 0;
   let realm: string | undefined;
 
   const runStored = (unit: Unit, key: string, stored: StoredUnit): (() => Whnf) => {
@@ -102,12 +111,17 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       const stored = bytes === undefined ? undefined : decodeUnit(bytes);
       if (stored !== undefined) return runStored(unit, key, stored);
       const compiled = program();
-      if (text.length <= limit) return runEmitted(unit, key, compiled);
-      pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
+      if (text.length <= limit && started + text.length <= LIMIT_OF_ALL * limit) {
+        started += text.length;
+        return runEmitted(unit, key, compiled);
+      }
+      if (bytes === undefined) seen.push(key);
+      else pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
       return compileClosures(compiled.root, unit, false);
     },
     flush: () => {
-      const entries: UnitEntry[] = [];
+      const entries: UnitEntry[] = seen.splice(0).map((key) => ({ key, bytes: SEEN }));
+      started = 0;
       for (const { key, emitted, script } of pending.splice(0)) {
         try {
           const warm = script !== undefined;
