@@ -158,7 +158,10 @@ function addPack(directory: string, entries: readonly UnitEntry[]): void {
       for (const { key, bytes } of pack.units(directory)) if (!units.has(key)) units.set(key, bytes);
     }
     mkdirSync(directory, { recursive: true });
-    writePack(draft, [...units].map(([key, bytes]) => ({ key, bytes })).sort((a, b) => (a.key < b.key ? -1 : 1)));
+    writePack(
+      draft,
+      [...units].map(([key, bytes]) => ({ key, bytes })).sort((a, b) => (a.key < b.key ? -1 : 1)),
+    );
     renameSync(draft, join(directory, name));
     for (const pack of replaced) rmSync(join(directory, pack.name), { force: true });
   } catch {

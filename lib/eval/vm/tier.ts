@@ -8,7 +8,15 @@
 // - Code that counts is always JavaScript, and kept out of the cache.
 // - Where code generation is forbidden or fails (text nested too deeply for V8's parser), closures do all the work.
 
-import { cacheRealm, decodeUnit, encodeUnit, type StoredUnit, type UnitEntry, type UnitStorage, unitKey } from "../cache.ts";
+import {
+  cacheRealm,
+  decodeUnit,
+  encodeUnit,
+  type StoredUnit,
+  type UnitEntry,
+  type UnitStorage,
+  unitKey,
+} from "../cache.ts";
 import type { Backend } from "../evaluator.ts";
 import type { Program } from "../ir/program.ts";
 import type { Whnf } from "../value/value.ts";
