@@ -57,7 +57,10 @@ export function loadBundle<Exports>(file: URL, command = ""): Bundle<Exports> | 
   const facts = statSync(path, { throwIfNoEntry: false });
   if (facts === undefined) return undefined;
   const kind = /^[a-z-]+$/.test(command) ? command : "";
-  const own = join(cacheDirectory("program"), `${cachedDataVersionTag().toString(16)}-${facts.size}-${facts.mtimeMs}-${kind}`);
+  const own = join(
+    cacheDirectory("program"),
+    `${cachedDataVersionTag().toString(16)}-${facts.size}-${facts.mtimeMs}-${kind}`,
+  );
   const code = readIfThere(own) ?? packedCode(path, kind);
   const script = new Script(readFileSync(path, "latin1"), {
     filename: path,

@@ -30,8 +30,11 @@ import { Unit } from "./vm/unit.ts";
 
 /** Turns a program into code that evaluates it; the back ends implement this. */
 export interface Backend {
-  /** `program` makes the intermediate form when the back end needs it: it may have the code already. */
-  load(unit: Unit, program: () => Program, purpose: "file" | "expression"): () => Whnf;
+  /**
+   * `program` makes the intermediate form when the back end needs it: it may have the code already. Of a late program,
+   * delayed values are made when they are asked for: see {@link LowerOptions.late}.
+   */
+  load(unit: Unit, program: (late: boolean) => Program, purpose: "file" | "expression"): () => Whnf;
 }
 
 /** Copies paths into a store and builds what strings refer to; the embedder's half of the runtime. */
@@ -81,12 +84,12 @@ const SYMLINK_LIMIT = 100;
 
 /** The back end that needs nothing: closures. */
 export const CLOSURE_BACKEND: Backend = {
-  load: (unit, program) => compileClosures(program().root, unit, false),
+  load: (unit, program) => compileClosures(program(true).root, unit, false),
 };
 
 /** Closures that take notes, for {@link Evaluator.explain}. */
 const EXPLAINING_BACKEND: Backend = {
-  load: (unit, program) => compileClosures(program().root, unit, true),
+  load: (unit, program) => compileClosures(program(true).root, unit, true),
 };
 
 const NO_IO: EvalIO = {
@@ -225,10 +228,15 @@ export class Evaluator implements Runtime {
   }
 
   /** Compiles a source to its intermediate form, from its tree where that is there already; the tree stays as it is. */
-  compile(source: Source, options: { exact?: boolean; ambient?: Attrs; parsed?: Parsed } = {}): Program {
-    const parsed = options.parsed ?? this.parse(source);
-    if (this.options.onDiagnostic !== undefined && source.origin !== SourceOrigin.BuiltIn) {
-      for (const warning of this.lint(parsed, source)) this.options.onDiagnostic(warning);
+  compile(
+    source: Source,
+    options: { exact?: boolean; late?: boolean; ambient?: Attrs; parsed?: Parsed } = {},
+  ): Program {
+    const lints = this.options.onDiagnostic !== undefined && source.origin !== SourceOrigin.BuiltIn;
+    const late = options.late ?? false;
+    const parsed = options.parsed ?? this.parse(source, late && !lints);
+    if (lints) {
+      for (const warning of this.lint(parsed, source)) this.options.onDiagnostic?.(warning);
     }
     const ambient = options.ambient ?? EMPTY_ATTRS;
     try {
@@ -237,6 +245,7 @@ export class Evaluator implements Runtime {
         ambient: { has: (name) => ambient !== EMPTY_ATTRS && ambient.has(symbol(name)) },
         text: source.text,
         exact: options.exact ?? false,
+        late,
       });
     } catch (error) {
       if (error instanceof UndefinedVariable) error.place = { source, offset: error.at } satisfies ErrorPlace;
@@ -250,8 +259,8 @@ export class Evaluator implements Runtime {
   }
 
   /** The tree of a source, in the language of the settings. */
-  parse(source: Source): Parsed {
-    return parse(source, { pipeOperators: this.settings.features.has("pipe-operators") });
+  parse(source: Source, defer = false): Parsed {
+    return parse(source, { pipeOperators: this.settings.features.has("pipe-operators"), defer });
   }
 
   private lint({ expr, warnings }: Parsed, source: Source): readonly Diagnostic[] {
@@ -265,9 +274,9 @@ export class Evaluator implements Runtime {
     let origin: UnitOrigin = "cache";
     const code = this.backend.load(
       unit,
-      () => {
+      (late) => {
         origin = "source";
-        return this.compile(source, { exact: purpose === "expression" });
+        return this.compile(source, { exact: purpose === "expression", late: late && purpose === "file" });
       },
       purpose,
     );
@@ -293,7 +302,7 @@ export class Evaluator implements Runtime {
 
   private runScoped(source: Source, scope: Attrs, explaining: boolean): () => Whnf {
     const unit = new Unit(this, source, this.globals, scope);
-    return compileClosures(this.compile(source, { ambient: scope }).root, unit, explaining);
+    return compileClosures(this.compile(source, { ambient: scope, late: true }).root, unit, explaining);
   }
 
   /** Compiles a source in which the names of `scope` are visible; the result evaluates it, with notes for errors. */

@@ -24,6 +24,7 @@ import {
 } from "../syntax/ast.ts";
 import {
   addVariable,
+  isInsideWith,
   type OpenFn,
   placeOf,
   resolve,
@@ -46,6 +47,11 @@ export interface LowerOptions {
    * on a command line is compiled this way; elsewhere only speed differs.
    */
   readonly exact: boolean;
+  /**
+   * Lower delayed values inside a `with`, where every name means something, when they are first asked for. Which
+   * variables are captured is not known then.
+   */
+  readonly late?: boolean;
 }
 
 /** Sets and lists with at most this many items that need thunks are built at once instead of being delayed. */
@@ -154,6 +160,8 @@ class Lowering {
         return this.unary(expr.op, expr.operand, expr.start, fn, scope);
       case Kind.Binary:
         return this.binary(expr, fn, scope);
+      case Kind.Deferred:
+        return this.strict(expr.parse(), fn, scope);
       default:
         return unreachable(expr);
     }
@@ -197,9 +205,15 @@ class Lowering {
   }
 
   private delayed(expr: Expr, fn: OpenFn, scope: Scope | null, name: string): ThunkNode {
-    const thunk = openFn("thunk", name, expr.start, fn);
+    if (this.options.late && isInsideWith(scope)) return new LateThunk(expr, fn, scope, name, this);
+    return { op: "thunk", fn: this.thunk(expr, fn, scope, name) };
+  }
+
+  /** The function of a delayed value. */
+  thunk(expr: Expr, outer: OpenFn, scope: Scope | null, name: string): Fn {
+    const thunk = openFn("thunk", name, expr.start, outer);
     thunk.fn.body = expr.kind === Kind.Lambda ? this.lambda(expr, thunk, scope, name) : this.strict(expr, thunk, scope);
-    return { op: "thunk", fn: thunk.fn };
+    return thunk.fn;
   }
 
   /** A variable as it is stored, when that is possible here: not a `with` name, and not read before it is stored. */
@@ -512,6 +526,29 @@ function openFn(kind: Fn["kind"], name: string, at: number, outer: OpenFn | null
     body: NO_BODY,
   };
   return { fn, outer, depth: outer === null ? 0 : outer.depth + 1 };
+}
+
+/** A delayed value that is lowered when its function is first asked for. */
+class LateThunk implements ThunkNode {
+  readonly op = "thunk";
+  private made: Fn | undefined = undefined;
+  private readonly expr: Expr;
+  private readonly outer: OpenFn;
+  private readonly scope: Scope | null;
+  private readonly name: string;
+  private readonly lowering: { thunk(expr: Expr, outer: OpenFn, scope: Scope | null, name: string): Fn };
+
+  constructor(expr: Expr, outer: OpenFn, scope: Scope | null, name: string, lowering: LateThunk["lowering"]) {
+    this.expr = expr;
+    this.outer = outer;
+    this.scope = scope;
+    this.name = name;
+    this.lowering = lowering;
+  }
+
+  get fn(): Fn {
+    return (this.made ??= this.lowering.thunk(this.expr, this.outer, this.scope, this.name));
+  }
 }
 
 function openLambda(expr: LambdaExpr, name: string, outer: OpenFn): OpenFn {

@@ -55,6 +55,12 @@ export function resolve(scope: Scope | null, name: string): Meaning {
   return sets === null ? { kind: "free" } : { kind: "with", sets };
 }
 
+/** Whether a name that nothing binds would be looked up in the set of a `with`. */
+export function isInsideWith(scope: Scope | null): boolean {
+  for (let at = scope; at !== null; at = at.outer) if (at.withSet !== null) return true;
+  return false;
+}
+
 /** Makes a variable of `owner`. */
 export function addVariable(owner: OpenFn, name: string, ready: boolean): Variable {
   const slot = owner.fn.captured.length;

@@ -166,15 +166,23 @@ function addPack(directory: string, entries: readonly UnitEntry[]): void {
     for (const pack of replaced) rmSync(join(directory, pack.name), { force: true });
   } catch {
     // A read-only or full disk: no half-written pack.
-    rmSync(draft, { force: true });
+    removeDraft(draft);
   } finally {
     for (const pack of packs) pack.close();
   }
 }
 
+function removeDraft(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // There is no directory that it could be in.
+  }
+}
+
 /** The packs, of all from the youngest on, that a new one with these entries takes in. */
 function younger(packs: readonly Pack[], entries: readonly UnitEntry[]): readonly Pack[] {
-  let size = entries.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  let size = entries.reduce((sum, { bytes }) => sum + ENTRY + bytes.length, HEADER);
   let count = 0;
   for (const pack of packs) {
     const small = pack.size <= 2 * size || packs.length - count >= MOST_PACKS;

@@ -36,6 +36,7 @@ export const Kind = {
   With: 19,
   Unary: 20,
   Binary: 21,
+  Deferred: 22,
 } as const;
 
 /** Prefix operators. */
@@ -375,8 +376,21 @@ export interface BinaryExpr {
   readonly right: Expr;
 }
 
+/**
+ * An expression that has been parsed, and whose tree was dropped to save memory: `parse` makes it anew. The parser leaves
+ * such when asked to, as values of large sets inside a `with`. It stands for what is always a delayed value: an
+ * application, a selection, `let`, `with`, `if` or `assert`.
+ */
+export interface DeferredExpr {
+  readonly kind: typeof Kind.Deferred;
+  readonly start: number;
+  readonly end: number;
+  parse(): Expr;
+}
+
 /** Any expression. */
 export type Expr =
+  | DeferredExpr
   | IntExpr
   | FloatExpr
   | StringExpr
@@ -439,6 +453,8 @@ export function childrenOf(expr: Expr): readonly Expr[] {
       return [expr.operand];
     case Kind.Binary:
       return [expr.left, expr.right];
+    case Kind.Deferred:
+      return [expr.parse()];
     default:
       return [];
   }

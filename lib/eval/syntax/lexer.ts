@@ -85,9 +85,11 @@ export class Lexer {
   private pathRun = 0;
   private schemeRun = 0;
 
-  constructor(text: string) {
+  /** Reads what stands between two offsets. */
+  constructor(text: string, from: number, to: number) {
     this.text = text;
-    this.length = text.length;
+    this.length = to;
+    this.end = from;
   }
 
   /** Moves to the next token. */

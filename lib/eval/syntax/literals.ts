@@ -19,11 +19,11 @@ export class Literals {
   /** Whether the text has a NUL anywhere; string literals are searched for it only then. */
   private readonly hasNul: boolean;
 
-  constructor(lexer: Lexer, complaints: Complaints, expressions: { expression(): Expr }) {
+  constructor(lexer: Lexer, complaints: Complaints, expressions: { expression(): Expr }, hasNul: boolean) {
     this.lexer = lexer;
     this.complaints = complaints;
     this.expressions = expressions;
-    this.hasNul = lexer.text.includes("\0");
+    this.hasNul = hasNul;
   }
 
   /** `1` */

@@ -15,6 +15,7 @@ import type { Source } from "../source.ts";
 import {
   type AttrName,
   BindingKind,
+  type DeferredExpr,
   type Expr,
   type Formal,
   type Formals,
@@ -34,7 +35,12 @@ import { Token, TOKEN_NAMES } from "./token.ts";
 export interface ParseOptions {
   /** Accept `|>` and `<|` (Nix's experimental feature `pipe-operators`). */
   readonly pipeOperators?: boolean;
+  /** Leave a {@link DeferredExpr} for most values of large sets inside a `with`. */
+  readonly defer?: boolean;
 }
+
+/** From so many attributes on, values are deferred. */
+const DEFER_FROM = 32;
 
 /** A parsed source: the expression it is, and warnings that the text alone justifies. */
 export interface Parsed {
@@ -48,7 +54,10 @@ export interface Parsed {
  * Throws a {@link DiagnosticError} with a code `ERR_PARSE_…` and a label on the offending place.
  */
 export function parse(source: Source, options: ParseOptions = {}): Parsed {
-  const parser = new Parser(source, options);
+  return parsing(new Parser(source, options, 0, source.text.length));
+}
+
+function parsing(parser: Parser): Parsed {
   try {
     return parser.file();
   } catch (error) {
@@ -69,11 +78,17 @@ class Parser {
   private readonly literals: Literals;
   /** The end of the last `or` that was read as an identifier. */
   private orEnd = -1;
+  /** How many `with`s are around what is being read. */
+  private withs = 0;
+  private readonly origin: Origin;
 
-  constructor(source: Source, options: ParseOptions) {
-    this.lexer = new Lexer(source.text);
+  constructor(source: Source, options: ParseOptions, from: number, to: number) {
+    this.origin = { source, options };
+    this.lexer = new Lexer(source.text, from, to);
     this.complaints = new Complaints(source, this.lexer);
-    this.literals = new Literals(this.lexer, this.complaints, this);
+    // What is read again has no such literals, and the text may be a thousand times as long as what is read of it.
+    const hasNul = to === source.text.length && source.text.includes("\0");
+    this.literals = new Literals(this.lexer, this.complaints, this, hasNul);
     this.pipes = options.pipeOperators ?? false;
     this.sets = new SetBuilder((path, again, first) => this.complaints.duplicate(path, again, first));
     this.operators = new OperatorStack();
@@ -96,6 +111,7 @@ class Parser {
     const { lexer } = this;
     let links: Link[] | undefined;
     let body: Expr | undefined;
+    const { withs } = this;
     while (body === undefined) {
       let link: Link | undefined;
       switch (lexer.kind) {
@@ -136,6 +152,7 @@ class Parser {
         else links.push(link);
       }
     }
+    this.withs = withs;
     if (links === undefined) return body;
     for (let i = links.length - 1; i >= 0; i--) body = (links[i] as Link)(body);
     return body;
@@ -161,6 +178,7 @@ class Parser {
     this.lexer.next();
     const scope = this.expression();
     this.expect(Token.Semicolon);
+    this.withs++;
     return (body) => ({ kind: Kind.With, start, end: body.end, scope, body });
   }
 
@@ -592,10 +610,13 @@ class Parser {
     const path = this.attrPath(first);
     if (!this.is(Token.Assign)) this.complaints.unexpected("'.' or '='");
     lexer.next();
+    const { start } = lexer;
     const value = this.expression();
     if (!this.is(Token.Semicolon)) this.complaints.unfinished(value);
+    const defers = this.withs > 0 && this.origin.options.defer === true && set.bindings.length >= DEFER_FROM;
+    const kept = defers && isDelayed(value) ? new Deferred(this.origin, value, start, lexer.before) : value;
     lexer.next();
-    this.sets.addPath(set, path, value);
+    this.sets.addPath(set, path, kept);
   }
 
   private inherit(set: GrowingSet): void {
@@ -674,6 +695,39 @@ class Parser {
 
 function startsArgument(kind: Token): boolean {
   return (kind >= Token.Rec && kind <= Token.OpenBrace) || kind === Token.Let;
+}
+
+/** What is parsed, and how. */
+interface Origin {
+  readonly source: Source;
+  readonly options: ParseOptions;
+}
+
+/** The expression between two offsets, `from` and `to`, which may have parentheses around it. */
+class Deferred implements DeferredExpr {
+  readonly kind = Kind.Deferred;
+  readonly start: number;
+  readonly end: number;
+  private readonly origin: Origin;
+  private readonly from: number;
+  private readonly to: number;
+
+  constructor(origin: Origin, { start, end }: Expr, from: number, to: number) {
+    this.start = start;
+    this.end = end;
+    this.origin = origin;
+    this.from = from;
+    this.to = to;
+  }
+
+  parse(): Expr {
+    return parsing(new Parser(this.origin.source, this.origin.options, this.from, this.to)).expr;
+  }
+}
+
+/** Whether an expression as a value is never computed before it is asked for. */
+function isDelayed({ kind }: Expr): boolean {
+  return kind === Kind.Apply || kind === Kind.Select || (kind >= Kind.If && kind <= Kind.With) || kind === Kind.Let;
 }
 
 /** An application; the application of an application is one with more arguments. */

@@ -100,6 +100,8 @@ class Printer {
         this.out += "; ";
         closers.push(")");
         return expr.body;
+      case Kind.Deferred:
+        return expr.parse();
       case Kind.Unary:
         this.out += expr.op === UnaryOp.Not ? "(! " : "(__sub 0 ";
         closers.push(")");

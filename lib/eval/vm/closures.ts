@@ -9,14 +9,14 @@
 // Explaining code also takes notes: errors that pass learn in which functions they were, with which arguments, and
 // which named values were being computed.
 
-import type { Fn, FormalSlot, LogicNode, Node, Place } from "../ir/program.ts";
+import type { Fn, FormalSlot, LogicNode, Node, Place, ThunkNode } from "../ir/program.ts";
 import { Attrs, EMPTY_ATTRS, SlotPositions } from "../value/attrs.ts";
 import { Lambda, type LambdaInfo } from "../value/function.ts";
 import { internShape } from "../value/shape.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
-import { call1, call2, callMany } from "./call.ts";
+import { call1, call2, callMany, delayAll } from "./call.ts";
 import { type Addend, addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
 import { equalValues } from "./equal.ts";
 import { difference } from "./difference.ts";
@@ -32,6 +32,9 @@ type Strict = (frame: Frame) => Whnf;
 /** A compiled instruction whose result is stored. */
 type Lazy = (frame: Frame) => Value;
 
+/** The values of sets with so many attributes are delayed by one function. */
+const MANY = 64;
+
 /** A function being compiled, to find frames. */
 interface Level {
   readonly fn: Fn;
@@ -40,7 +43,7 @@ interface Level {
 
 /** Compiles a program's root; the result evaluates it, each time anew. `explaining` code takes notes for errors. */
 export function compileClosures(root: Fn, unit: Unit, explaining: boolean): () => Whnf {
-  const code = new ClosureCompiler(unit, explaining).thunk(root, null);
+  const code = new ClosureCompiler(unit, explaining).thunk({ fn: root }, null);
   const top: Frame = [];
   return () => code(top);
 }
@@ -54,31 +57,38 @@ class ClosureCompiler {
     this.explaining = explaining;
   }
 
-  /** The code of a function without parameters. */
-  thunk(fn: Fn, outer: Level | null): (frame: Frame) => Whnf {
-    const body = this.whenRun(fn, { fn, outer });
-    const size = fn.captured.length;
-    const code: Strict = size === 0 ? body : (frame) => body(newFrame(frame, size));
-    if (!this.explaining || fn.name === "") return code;
+  /** The code of a function without parameters, which is asked for when it first runs. */
+  thunk(node: { readonly fn: Fn }, outer: Level | null): Strict {
+    const code = this.whenRun(node, outer);
+    if (!this.explaining) return code;
     const { unit } = this;
     return (frame) => {
       try {
         return code(frame);
       } catch (error) {
-        throw evaluating(error, fn.name, unit, fn.at);
+        const { name, at } = node.fn;
+        throw name === "" ? error : evaluating(error, name, unit, at);
       }
     };
   }
 
-  /** The body of a function, made into closures when it first runs. */
-  private whenRun(fn: Fn, level: Level): Strict {
+  private whenRun(node: { readonly fn: Fn }, outer: Level | null): Strict {
     let body: Strict | undefined;
-    return (frame) => (body ??= this.strict(fn.body, level))(frame);
+    let size = 0;
+    return (frame) => {
+      if (body === undefined) {
+        const { fn } = node;
+        body = this.strict(fn.body, { fn, outer });
+        size = fn.captured.length;
+      }
+      return body(size === 0 ? frame : newFrame(frame, size));
+    };
   }
 
   /** The body of a lambda, whose arguments are in the first slots. */
   private body(fn: Fn, level: Level): Strict {
-    const body = this.whenRun(fn, level);
+    let made: Strict | undefined;
+    const body: Strict = (frame) => (made ??= this.strict(fn.body, level))(frame);
     if (!this.explaining) return body;
     const { unit } = this;
     return (frame) => {
@@ -196,7 +206,7 @@ class ClosureCompiler {
       case "local":
         return this.read(node.place, level);
       case "thunk": {
-        const code = this.thunk(node.fn, level);
+        const code = this.thunk(node, level);
         return (frame) => new Thunk(code, frame);
       }
       case "global": {
@@ -615,21 +625,35 @@ class ClosureCompiler {
     };
   }
 
+  /** The values of a set. Of a large one most are never asked for, so there are no closures for each. */
+  private values(nodes: readonly Node[], level: Level): (frame: Frame) => Value[] {
+    if (nodes.length < MANY) {
+      const values = nodes.map((value) => this.lazy(value, level));
+      return (frame) => values.map((value) => value(frame));
+    }
+    const others = nodes.flatMap((node, i) => (node.op === "thunk" ? [] : [{ i, value: this.lazy(node, level) }]));
+    const codes = new Map<number, Strict>();
+    const run = (frame: Frame, i: number): Whnf => {
+      let code = codes.get(i);
+      if (code === undefined) codes.set(i, (code = this.thunk(nodes[i] as ThunkNode, level)));
+      return code(frame);
+    };
+    return (frame) =>
+      delayAll(
+        run,
+        frame,
+        nodes.length,
+        others.flatMap(({ i, value }) => [i, value(frame)]),
+      );
+  }
+
   private attrs(node: Extract<Node, { op: "attrs" }>, level: Level): Strict {
     const { unit } = this;
     const shape = internShape(node.names.map(symbol));
-    const values = node.values.map((value) => this.lazy(value, level));
+    const values = this.values(node.values, level);
     const positions = new SlotPositions(node.offsets, 0, unit);
     const build: (frame: Frame) => Attrs =
-      values.length === 0
-        ? () => EMPTY_ATTRS
-        : (frame) =>
-            new Attrs(
-              shape,
-              values.map((value) => value(frame)),
-              null,
-              positions,
-            );
+      node.values.length === 0 ? () => EMPTY_ATTRS : (frame) => new Attrs(shape, values(frame), null, positions);
     if (node.dynamics.length === 0) return build;
     const names = node.dynamics.map((dynamic) => this.strict(dynamic.name, level));
     const dynamics = node.dynamics.map((dynamic) => this.lazy(dynamic.value, level));

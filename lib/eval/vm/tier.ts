@@ -108,23 +108,26 @@ export function tieredBackend(options: TierOptions): TieredBackend {
   return {
     load: (unit, program, purpose) => {
       const { text } = unit.source;
-      if (unit.rt.observer?.counts !== undefined) return runEmitted(unit, undefined, program());
+      if (unit.rt.observer?.counts !== undefined) return runEmitted(unit, undefined, program(false));
       if (purpose === "expression" || storage === undefined) {
-        if (text.length <= limit) return runEmitted(unit, undefined, program());
-        return compileClosures(program().root, unit, false);
+        if (text.length <= limit) return runEmitted(unit, undefined, program(false));
+        return compileClosures(program(true).root, unit, false);
       }
       realm ??= cacheRealm(unit.globals.keys(), unit.rt.settings.features, host.engine);
       const key = unitKey(realm, text);
       const bytes = storage.read(key);
       const stored = bytes === undefined ? undefined : decodeUnit(bytes);
       if (stored !== undefined) return runStored(unit, key, stored);
-      const compiled = program();
       if (text.length <= limit && started + text.length <= LIMIT_OF_ALL * limit) {
         started += text.length;
-        return runEmitted(unit, key, compiled);
+        return runEmitted(unit, key, program(false));
       }
-      if (bytes === undefined) seen.push(key);
-      else pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
+      if (bytes === undefined) {
+        seen.push(key);
+        return compileClosures(program(true).root, unit, false);
+      }
+      const compiled = program(false);
+      pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
       return compileClosures(compiled.root, unit, false);
     },
     flush: () => {
