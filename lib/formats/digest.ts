@@ -7,7 +7,7 @@ import { AssertionError } from "../base/error.ts";
 import { toHex } from "../base/bytes.ts";
 import { latin1ToBytes } from "../base/text.ts";
 import { Blake3, blake3 } from "../native/blake3.ts";
-import { sha256 as nativeSha256 } from "../native/sha256.ts";
+import { Sha256, sha256 as nativeSha256 } from "../native/sha256.ts";
 
 /** The algorithms that Nix names. */
 export type DigestAlgo = "md5" | "sha1" | "sha256" | "sha512" | "blake3";
@@ -92,22 +92,20 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 /** Starts a hash that is fed piece by piece. */
 export function startDigest(algo: DigestAlgo): Digester {
   if (!onNode) return startProvided(algo);
-  if (algo === "blake3") {
-    const state = new Blake3();
-    return {
-      update: (bytes) => {
-        state.update(bytes);
-      },
-      finish: () => state.digest(),
-    };
-  }
-  const state = crypto().createHash(algo);
+  const state = startNative(algo) ?? crypto().createHash(algo);
   return {
     update: (bytes) => {
       state.update(bytes);
     },
     finish: () => plainBytes(state.digest()),
   };
+}
+
+/** The addon's hashers, where there is an addon. */
+function startNative(algo: DigestAlgo): Blake3 | Sha256 | undefined {
+  if (algo === "blake3") return new Blake3();
+  if (algo === "sha256" && (sha256Here ??= chooseSha256()) === nativeSha256) return new Sha256();
+  return undefined;
 }
 
 /** A view of Node's buffer without its class, so that what leaves this room compares and prints as plain bytes. */
