@@ -4,13 +4,14 @@
 // program.cjs and keeps the compiled code in program.cache; without these files the modules are loaded one by one.
 // What a replay needs is a small bundle of its own, replay.cjs. Code caches are for one version of V8 and its flags:
 // another Node than the one that built the package keeps its own with the user's caches.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cachedDataVersionTag } from "node:v8";
 import { Script } from "node:vm";
 import { cacheDirectory } from "./cache-home.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** A compiled bundle, and the function that runs it and answers what it exports. */
 export interface Bundle<Exports> {
@@ -28,16 +29,13 @@ function readIfThere(file: string): Buffer | undefined {
   }
 }
 
-/** Writes a file whole or not at all. */
-function keepWhole(file: string, bytes: Uint8Array): void {
-  const draft = `${file}.${process.pid}`;
+/** Keeps a code cache where that is possible; on a read-only or full disk the next start compiles again. */
+function keepCode(file: string, bytes: Uint8Array): void {
   try {
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(draft, bytes);
-    renameSync(draft, file);
+    writeWhole(file, bytes);
   } catch {
-    // A read-only or full disk: the next start compiles again.
-    rmSync(draft, { force: true });
+    // A cache is never necessary.
   }
 }
 
@@ -77,7 +75,7 @@ export function loadBundle<Exports>(file: URL, command = ""): Bundle<Exports> | 
       return module.exports as Exports;
     },
     keep: () => {
-      if (script.cachedDataRejected !== false) keepWhole(own, script.createCachedData());
+      if (script.cachedDataRejected !== false) keepCode(own, script.createCachedData());
     },
   };
 }

@@ -8,7 +8,7 @@
 // whole or not at all, in 16 directories of a bounded size; any may be deleted at any time.
 //
 //   record := SHA-256 of the rest (hexadecimal) · line feed · JSON
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { sha256HexOfLatin1 } from "../formats/digest.ts";
 import { bytesToLatin1, encodeUtf8, latin1ToBytes } from "../base/text.ts";
@@ -16,6 +16,7 @@ import { type Evidence, stillHolds } from "../eval/io/evidence.ts";
 import { fileSystemIO } from "../eval/io/files.ts";
 import { cacheDirectory } from "./cache-home.ts";
 import { note, print } from "./output.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** What a command read and what came of it; texts have one char per byte. */
 export interface ReplayRecord {
@@ -101,14 +102,12 @@ export function writeReplay(key: string, record: ReplayRecord): void {
   const body = JSON.stringify(record).replace(/[\u007f-\uffff]/g, escapeChar);
   if (body.length > BUCKET_BYTES) return;
   const place = placeOf(key);
-  const draft = `${place}.${process.pid}`;
   try {
     mkdirSync(dirname(place), { recursive: true, mode: 0o700 });
-    writeFileSync(draft, `${sha256HexOfLatin1(body)}\n${body}`, { mode: 0o600 });
-    renameSync(draft, place);
+    writeWhole(place, `${sha256HexOfLatin1(body)}\n${body}`, 0o600);
     shrink(dirname(place));
   } catch {
-    rmSync(draft, { force: true });
+    // A record is never necessary.
   }
 }
 

@@ -133,7 +133,7 @@ function finished(
   hashing: ModuloHashing,
   options: PathOptions,
 ): CompleteDerivation {
-  const bytes = text.write(text.inputs(derivation.inputDrvs));
+  const bytes = text.file();
   const path = filePath(derivation, options, sha256(bytes));
   return { derivation, text: bytesToLatin1(bytes), path, modulo: hashing.unmasked() };
 }

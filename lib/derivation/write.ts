@@ -10,12 +10,12 @@ import { type Derivation, hasDynamicInputs, type InputDrv } from "./model.ts";
  * and is refused by `validateDerivation`.
  */
 export function writeDerivation(derivation: Derivation): string {
-  return withDerivationText(derivation, (text) => bytesToLatin1(text.write(text.inputs(derivation.inputDrvs))));
+  return withDerivationText(derivation, (text) => bytesToLatin1(text.file()));
 }
 
 /** The .drv file's bytes. */
 export function derivationBytes(derivation: Derivation): Uint8Array {
-  return withDerivationText(derivation, (text) => text.write(text.inputs(derivation.inputDrvs)).slice());
+  return withDerivationText(derivation, (text) => text.file().slice());
 }
 
 /** Writers that nobody uses: one, unless a derivation is hashed amid the hashing of another. */
@@ -86,6 +86,11 @@ export class DerivationText {
     });
     writer.raw(inputs.size === 0 ? "[]" : "]");
     return { start, end: writer.length };
+  }
+
+  /** The contents of the .drv file, until something else is written. */
+  file(): Uint8Array {
+    return this.write(this.inputs(this.#derivation.inputDrvs));
   }
 
   /**

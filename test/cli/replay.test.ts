@@ -226,3 +226,8 @@ describe("tvix instantiate", () => {
     expect(run(args).stdout).toBe(stdout);
   });
 });
+
+test("where no cache can be kept, evaluating is as good", () => {
+  const cache = { XDG_CACHE_HOME: join(import.meta.filename, "cache") };
+  expect(tvix(["eval", "-E", "1 + 1"], { env: cache })).toMatchObject({ status: 0, stdout: "2\n", stderr: "" });
+});

@@ -1,5 +1,5 @@
 // Flakes on the command line: `REF#ATTR`, and where in the flake's outputs ATTR is looked for.
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { TvixError } from "../../../base/error.ts";
 import { bytesToLatin1, latin1ToBytes, toByteString } from "../../../base/text.ts";
 import { findAlongPath, splitAttrPath } from "../../../eval/attr-path.ts";
@@ -15,6 +15,7 @@ import type { LockWishes } from "../../../nix/flake/lock.ts";
 import type { FlakeRef } from "../../../nix/flake/reference.ts";
 import { parseLocalFlakeRef } from "../../../nix/flake/local.ts";
 import type { Session } from "../../../nix/session.ts";
+import { writeWhole } from "../../write-whole.ts";
 import type { FlakeFlags } from "./flake-flags.ts";
 import { splitPair, type WorldFlags } from "./flags.ts";
 
@@ -58,7 +59,7 @@ function lockWishes(flags: FlakeFlags, io: EvalIO): LockWishes {
     ...(reference === undefined ? {} : { reference: readLockFile(reference) }),
     ...(flags.recreateLockFile ? { reference: null } : {}),
     mayChange: flags.updateLockFile,
-    ...(output === undefined ? {} : { write: (text: string) => writeWhole(output, latin1ToBytes(text)) }),
+    ...(output === undefined ? {} : { write: (text: string) => writeLockFile(output, text) }),
   };
 }
 
@@ -77,14 +78,10 @@ function readLockFile(file: string): NonNullable<LockWishes["reference"]> {
   }
 }
 
-/** Writes a file at once: several processes may do so. */
-function writeWhole(file: string, bytes: Uint8Array): void {
-  const draft = `${file}.${process.pid}`;
+function writeLockFile(file: string, text: string): void {
   try {
-    writeFileSync(draft, bytes);
-    renameSync(draft, file);
+    writeWhole(file, latin1ToBytes(text));
   } catch (cause) {
-    rmSync(draft, { force: true });
     throw new TvixError("ERR_CLI_WRITE", `cannot write ${file}: ${(cause as Error).message}`, { cause });
   }
 }
