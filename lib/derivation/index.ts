@@ -24,11 +24,12 @@ export {
   type CompleteDerivation,
   completeDerivation,
   derivationPath,
+  type FilledDerivation,
   fillDerivation,
   fixedOutputPath,
   outputPaths,
   type PathOptions,
 } from "./output-paths.ts";
-export { parseDerivation } from "./parse.ts";
+export { type DerivationOutline, parseDerivation, parseOutline } from "./parse.ts";
 export { validateDerivation } from "./validate.ts";
 export { derivationBytes, writeDerivation } from "./write.ts";

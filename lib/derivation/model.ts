@@ -68,7 +68,9 @@ export function hasDynamicInputs(derivation: Derivation): boolean {
 }
 
 /** The store paths that a derivation's file refers to. */
-export function* referencesOf(derivation: Derivation): Generator<string, void, undefined> {
+export function* referencesOf(
+  derivation: Pick<Derivation, "inputDrvs" | "inputSrcs">,
+): Generator<string, void, undefined> {
   yield* derivation.inputSrcs;
   yield* derivation.inputDrvs.keys();
 }

@@ -17,15 +17,25 @@ export interface PathOptions {
   readonly storeDir?: string;
 }
 
-/** A derivation with its output paths filled in, and its file. */
-export interface CompleteDerivation {
+/** A derivation with its output paths filled in. */
+interface Filled {
   readonly derivation: Derivation;
   /** The .drv file's path. */
   readonly path: StorePath;
-  /** The .drv file's contents, one char per byte. */
-  readonly text: string;
   /** The unmasked modulo hash, for the hashes of derivations that use it. */
   readonly modulo: ModuloHash;
+}
+
+/** A derivation with its output paths filled in, and its file. */
+export interface CompleteDerivation extends Filled {
+  /** The .drv file's contents, one char per byte. */
+  readonly text: string;
+}
+
+/** What {@link fillDerivation} answers. */
+export interface FilledDerivation extends Filled {
+  /** The .drv file's contents, until the text of another derivation is made. */
+  readonly file: Uint8Array;
 }
 
 /**
@@ -93,7 +103,9 @@ export function completeDerivation(
   options: PathOptions = {},
 ): CompleteDerivation {
   const { outputs, env } = derivation;
-  return fillDerivation({ ...derivation, outputs: new Map(outputs), env: new Map(env) }, lookup, options);
+  const own = { ...derivation, outputs: new Map(outputs), env: new Map(env) };
+  const { path, file, modulo } = fillDerivation(own, lookup, options);
+  return { derivation: own, path, text: bytesToLatin1(file), modulo };
 }
 
 /** A derivation that nobody else holds. */
@@ -107,7 +119,7 @@ export function fillDerivation(
   derivation: OwnDerivation,
   lookup: ModuloLookup,
   options: PathOptions = {},
-): CompleteDerivation {
+): FilledDerivation {
   const { outputs, env } = derivation;
   return withDerivationText(derivation, (text) => {
     const hashing = new ModuloHashing(derivation, lookup, text);
@@ -132,10 +144,10 @@ function finished(
   text: DerivationText,
   hashing: ModuloHashing,
   options: PathOptions,
-): CompleteDerivation {
-  const bytes = text.file();
-  const path = filePath(derivation, options, sha256(bytes));
-  return { derivation, text: bytesToLatin1(bytes), path, modulo: hashing.unmasked() };
+): FilledDerivation {
+  const modulo = hashing.unmasked();
+  const file = text.file();
+  return { derivation, path: filePath(derivation, options, sha256(file)), file, modulo };
 }
 
 /** The path of the .drv file: a text named `<name>.drv` that refers to all inputs. */

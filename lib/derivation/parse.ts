@@ -19,13 +19,9 @@ const DYNAMIC_DEPTH_MAX = 64;
  * @throws TvixError `ERR_ATERM_…` for the syntax, `ERR_DRV_VERSION`, `ERR_DRV_ORDER` or `ERR_DRV_NO_OUTPUTS`
  */
 export function parseDerivation(contents: Uint8Array | string, name: string): Derivation {
-  const reader = new AtermReader(typeof contents === "string" ? contents : bytesToLatin1(contents));
+  const reader = readerOf(contents);
   const isDynamic = readHeader(reader);
-  const outputs = readOutputs(reader);
-  reader.expect(",");
-  const inputDrvs = readInputs(reader, isDynamic, 0, "input derivations");
-  reader.expect(",");
-  const inputSrcs = sorted(reader, reader.strings(), "input sources");
+  const { outputs, inputDrvs, inputSrcs } = readOutline(reader, isDynamic);
   reader.expect(",");
   const system = plain(reader, reader.string());
   reader.expect(",");
@@ -40,6 +36,27 @@ export function parseDerivation(contents: Uint8Array | string, name: string): De
     throw new TvixError("ERR_DRV_VERSION", "the file is marked as having dynamic inputs, and has none");
   }
   return { name, outputs, inputDrvs, inputSrcs, system, builder, args, env };
+}
+
+/** What a derivation makes and what it uses: the first half of its file. */
+export type DerivationOutline = Pick<Derivation, "outputs" | "inputDrvs" | "inputSrcs">;
+
+/** Reads the first half of a .drv file's contents, where that is all that is asked for; throws as {@link parseDerivation}. */
+export function parseOutline(contents: Uint8Array | string): DerivationOutline {
+  const reader = readerOf(contents);
+  return readOutline(reader, readHeader(reader));
+}
+
+function readerOf(contents: Uint8Array | string): AtermReader {
+  return new AtermReader(typeof contents === "string" ? contents : bytesToLatin1(contents));
+}
+
+function readOutline(reader: AtermReader, isDynamic: boolean): DerivationOutline {
+  const outputs = readOutputs(reader);
+  reader.expect(",");
+  const inputDrvs = readInputs(reader, isDynamic, 0, "input derivations");
+  reader.expect(",");
+  return { outputs, inputDrvs, inputSrcs: sorted(reader, reader.strings(), "input sources") };
 }
 
 function readHeader(reader: AtermReader): boolean {

@@ -25,6 +25,9 @@ const CONSTITUENTS = symbol("constituents");
 const GLOB = symbol("_hydraGlobConstituents");
 const OUT_PATH = symbol("outPath");
 
+/** The variable that says what a machine must have; with structured attributes, the name in their text. */
+const FEATURES = "requiredSystemFeatures";
+
 /** What a job is, as text. */
 export interface Job {
   readonly name: string;
@@ -118,7 +121,7 @@ export class JobTree {
     { namedConstituents: named = [], globConstituents: isGlob = false }: Job,
   ): JobLink | undefined {
     const { known } = this.#session;
-    const derivation = known.derivation(drvPath);
+    const derivation = known.outline(drvPath);
     const modulo = known.lookup(drvPath);
     const text = known.text(drvPath);
     if (derivation === undefined || modulo === undefined) return undefined;
@@ -177,13 +180,16 @@ export class JobTree {
   }
 
   #requirements(drvPath: string): { requiredSystemFeatures?: readonly string[] } {
-    const derivation = this.#session.known.derivation(drvPath);
+    const { known } = this.#session;
+    // Few have any, and reading the files of all to learn it would be felt.
+    if (known.text(drvPath)?.includes(FEATURES) === false) return {};
+    const derivation = known.derivation(drvPath);
     const features = derivation === undefined ? [] : requiredSystemFeatures(derivation);
     return features.length === 0 ? {} : { requiredSystemFeatures: features };
   }
 
   #inputDrvs(drvPath: string): Record<string, readonly string[]> {
-    const inputs = this.#session.known.derivation(drvPath)?.inputDrvs ?? [];
+    const inputs = this.#session.known.outline(drvPath)?.inputDrvs ?? [];
     return Object.fromEntries(Array.from(inputs, ([path, { outputs }]) => [byteStringToText(path), outputs]));
   }
 
@@ -211,7 +217,7 @@ function isAggregate(value: Attrs): boolean {
 
 function requiredSystemFeatures({ env }: Derivation): readonly string[] {
   const json = env.get("__json");
-  if (json === undefined) return byteStringToText(env.get("requiredSystemFeatures") ?? "").match(/\S+/g) ?? [];
+  if (json === undefined) return byteStringToText(env.get(FEATURES) ?? "").match(/\S+/g) ?? [];
   const { requiredSystemFeatures: features } = JSON.parse(byteStringToText(json)) as Record<string, unknown>;
   return Array.isArray(features) ? features.filter((feature) => typeof feature === "string") : [];
 }

@@ -1,10 +1,22 @@
 // Where the Nix language meets the store: derivations, copies of sources, and what evaluation knows of both.
 //
-// Evaluating writes nothing. A derivation that is evaluated is kept here, with the hash that stands for it in the
-// hashes of others; sources are hashed where they lie. This file: the derivations known so far.
+// Evaluating writes nothing. Of a derivation that is evaluated its file is kept here, with the hash that stands for it in
+// the hashes of others; sources are hashed where they lie. This file: the derivations known so far. What is rarely asked
+// for is read from the file: all of nixpkgs as objects would be a quarter of what its evaluation holds.
 
+import { ByteArena } from "../base/arena.ts";
+import { bytesToLatin1 } from "../base/text.ts";
 import { type ContextElement, parseContextElement } from "../eval/value/string.ts";
-import { type CompleteDerivation, type Derivation, type ModuloHash, moduloHash } from "../derivation/index.ts";
+import {
+  type Derivation,
+  type DerivationOutline,
+  type FilledDerivation,
+  type ModuloHash,
+  moduloHash,
+  parseDerivation,
+  parseOutline,
+} from "../derivation/index.ts";
+import { StorePath } from "../formats/store-path.ts";
 
 /** What {@link KnownPaths.closure} answers, as absolute paths. */
 export interface Closure {
@@ -13,35 +25,41 @@ export interface Closure {
   readonly settled: ReadonlySet<string>;
 }
 
+/** A derivation of which there is no more here than this. */
+export type KnownDerivation = Pick<FilledDerivation, "path" | "modulo" | "file">;
+
 const NOTHING: ReadonlySet<string> = new Set();
 
 /** Derivations by path, in the order in which they were evaluated: inputs always before what uses them. */
 export class KnownPaths {
-  private readonly derivations = new Map<string, CompleteDerivation>();
+  private readonly arena = new ByteArena();
+  private readonly files = new Map<string, Uint8Array>();
   private readonly hashes = new Map<string, ModuloHash>();
   private readonly elements = new Map<string, ContextElement>();
-  private readonly readDerivation: (path: string) => Derivation | undefined;
+  private readonly storeDir: string;
+  private readonly readFile: (path: string) => Uint8Array | undefined;
 
-  /** `readDerivation` reads a .drv file that was not evaluated here, when there is one. */
-  constructor(readDerivation: (path: string) => Derivation | undefined = () => undefined) {
-    this.readDerivation = readDerivation;
+  /** `readFile` reads a .drv file that was not evaluated here, when there is one. */
+  constructor(storeDir: string, readFile: (path: string) => Uint8Array | undefined = () => undefined) {
+    this.storeDir = storeDir;
+    this.readFile = readFile;
   }
 
   /** Adds a derivation; answers its absolute path. */
-  add(complete: CompleteDerivation, storeDir: string): string {
-    const path = complete.path.absolute(storeDir);
-    if (!this.derivations.has(path)) {
-      this.derivations.set(path, complete);
-      this.hashes.set(path, complete.modulo);
+  add({ path, modulo, file }: KnownDerivation): string {
+    const absolute = path.absolute(this.storeDir);
+    if (!this.files.has(absolute)) {
+      this.files.set(absolute, this.arena.keep(file));
+      this.hashes.set(absolute, modulo);
     }
-    return path;
+    return absolute;
   }
 
   /** The modulo hash of a derivation, for the hashes of those that use it. */
   readonly lookup = (path: string): ModuloHash | undefined => {
     let hash = this.hashes.get(path);
     if (hash === undefined) {
-      const derivation = this.readDerivation(path);
+      const derivation = this.derivation(path);
       if (derivation === undefined) return undefined;
       hash = moduloHash(derivation, this.lookup);
       this.hashes.set(path, hash);
@@ -59,19 +77,34 @@ export class KnownPaths {
     return element;
   }
 
-  /** The text of a derivation that was evaluated here. */
+  /** Whether a derivation was evaluated here. */
+  has(path: string): boolean {
+    return this.files.has(path);
+  }
+
+  /** The file of a derivation that was evaluated here, one char per byte. */
   text(path: string): string | undefined {
-    return this.derivations.get(path)?.text;
+    const file = this.files.get(path);
+    return file && bytesToLatin1(file);
   }
 
   /** A derivation by its path. */
   derivation(path: string): Derivation | undefined {
-    return this.derivations.get(path)?.derivation ?? this.readDerivation(path);
+    const file = this.files.get(path) ?? this.readFile(path);
+    if (file === undefined) return undefined;
+    const { name } = StorePath.parseAbsolute(path, this.storeDir);
+    return parseDerivation(file, name.slice(0, -".drv".length));
   }
 
-  /** Everything evaluated so far. */
-  all(): IterableIterator<[path: string, derivation: CompleteDerivation]> {
-    return this.derivations.entries();
+  /** What a derivation makes and uses. */
+  outline(path: string): DerivationOutline | undefined {
+    const file = this.files.get(path) ?? this.readFile(path);
+    return file && parseOutline(file);
+  }
+
+  /** The files of everything evaluated so far. */
+  all(): IterableIterator<[path: string, file: Uint8Array]> {
+    return this.files.entries();
   }
 
   /**
@@ -89,13 +122,13 @@ export class KnownPaths {
         continue;
       }
       closure.derivations.add(path);
-      const derivation = this.derivation(path);
-      if (derivation === undefined) continue;
-      for (const source of derivation.inputSrcs) {
+      const outline = this.outline(path);
+      if (outline === undefined) continue;
+      for (const source of outline.inputSrcs) {
         if (source.endsWith(".drv")) pending.push(source);
         else (settled.has(source) ? closure.settled : closure.sources).add(source);
       }
-      pending.push(...derivation.inputDrvs.keys());
+      pending.push(...outline.inputDrvs.keys());
     }
     return closure;
   }

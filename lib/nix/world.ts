@@ -5,8 +5,8 @@ import type { StoreAccess } from "../eval/evaluator.ts";
 import type { EvalIO } from "../eval/io.ts";
 import { ContextString, parseContextElement, type StringContext } from "../eval/value/string.ts";
 import { baseName } from "../eval/text/path.ts";
-import { parseDerivation } from "../derivation/parse.ts";
-import { type Derivation, referencesOf } from "../derivation/model.ts";
+import { referencesOf } from "../derivation/model.ts";
+import type { DerivationOutline } from "../derivation/parse.ts";
 import { latin1ToBytes } from "../base/text.ts";
 import { nixHash } from "../formats/hash.ts";
 import { contentAddressedPath, sourcePath, StorePath } from "../formats/store-path.ts";
@@ -56,7 +56,7 @@ export class World implements StoreAccess {
     this.writable = writable ?? false;
     this.#reader = reader;
     this.#build = build;
-    this.known = new KnownPaths((path) => this.#readDerivation(path));
+    this.known = new KnownPaths(storeDir, (path) => this.#readDerivation(path));
     this.isHost = host.isHost === true;
     this.io = storeIO(host, storeDir, (path) => this.#root(path));
   }
@@ -86,10 +86,8 @@ export class World implements StoreAccess {
     return this.#reader.info(parsed);
   }
 
-  #readDerivation(path: string): Derivation | undefined {
-    if (this.io.fileType(path) !== "regular") return undefined;
-    const { name } = StorePath.parseAbsolute(path, this.storeDir);
-    return parseDerivation(latin1ToBytes(this.io.readFile(path)), name.slice(0, -".drv".length));
+  #readDerivation(path: string): Uint8Array | undefined {
+    return this.io.fileType(path) === "regular" ? latin1ToBytes(this.io.readFile(path)) : undefined;
   }
 
   /** Whether there is something at a store path, if only in mind. */
@@ -120,7 +118,7 @@ export class World implements StoreAccess {
     if (!path.startsWith(`${this.storeDir}/`)) return false;
     const end = path.indexOf("/", this.storeDir.length + 1);
     const root = end < 0 ? path : path.slice(0, end);
-    return this.#allowed.has(root) || this.sources.get(root) !== undefined || this.known.text(root) !== undefined;
+    return this.#allowed.has(root) || this.sources.get(root) !== undefined || this.known.has(root);
   }
 
   /** Allows reading a store path that was there before: it is what the program asked for by its hash. */
@@ -196,7 +194,7 @@ export class World implements StoreAccess {
       const made = drv.replace("!", "' of '");
       throw new EvalError("ERR_EVAL_BUILD", `cannot operate on output '${output}' of the unbuilt derivation '${made}'`);
     }
-    const derivation = this.known.derivation(drv);
+    const derivation = this.known.outline(drv);
     if (derivation === undefined) throw new EvalError("ERR_EVAL_STORE", `path '${drv}' is not valid`);
     const path = derivation.outputs.get(output)?.path;
     if (path === undefined) {
@@ -232,7 +230,7 @@ export class World implements StoreAccess {
   #references(path: string): Iterable<string> {
     const source = this.sources.get(path);
     if (source !== undefined) return "references" in source ? source.references : [];
-    if (this.known.text(path) !== undefined) return referencesOf(this.known.derivation(path) as Derivation);
+    if (this.known.has(path)) return referencesOf(this.known.outline(path) as DerivationOutline);
     return this.#info(path)?.references.map((reference) => reference.absolute(this.storeDir)) ?? [];
   }
 }

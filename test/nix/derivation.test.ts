@@ -86,7 +86,7 @@ test("structured attributes go into one JSON text", () => {
   evaluator.evaluate(
     `(derivation { name = "n"; ${BASE} __structuredAttrs = true; b = [ 1 2.5 null ]; a = { x = "é"; }; }).drvPath`,
   );
-  const [drv] = [...known.all()].map(([, complete]) => complete.derivation);
+  const [drv] = [...known.all()].map(([path]) => known.derivation(path));
   const env = drv?.env ?? new Map<string, string>();
   expect([...env.keys()].sort()).toEqual(["__json", "out"]);
   expect(JSON.parse(env.get("__json") ?? "")).toMatchObject({ b: [1, 2.5, null], name: "n" });

@@ -23,7 +23,7 @@ export function inputsOf(context: StringContext, known: KnownPaths): Pick<Deriva
       for (const source of sources) inputSrcs.add(source);
       for (const drv of derivations) {
         inputSrcs.add(drv);
-        for (const output of known.derivation(drv)?.outputs.keys() ?? []) addOutput(inputDrvs, drv, output);
+        for (const output of known.outline(drv)?.outputs.keys() ?? []) addOutput(inputDrvs, drv, output);
       }
     }
   }

@@ -99,7 +99,7 @@ function build(rt: Runtime, known: KnownPaths, attrs: Attrs, name: string): Whnf
     env: variables(draft, outputs.keys()),
   };
   const complete = fillDerivation(own, known.lookup, { storeDir });
-  const drvPath = known.add(complete, storeDir);
+  const drvPath = known.add(complete);
   const keys = [DRV_PATH];
   const values: Value[] = [new ContextString(drvPath, new Set([formatContextElement({ kind: "deep", drv: drvPath })]))];
   for (const [output, { path }] of complete.derivation.outputs) {

@@ -47,7 +47,7 @@ function derivationName(known: KnownPaths, storeDir: string, reference: Value): 
 /** The path of an output where it is known, else the text that stands for it. */
 function textOfOutput(known: KnownPaths, storeDir: string, drv: string, output: string): string {
   if (!drv.startsWith("/")) return outputPlaceholder(drv, output, storeDir);
-  const derivation = drv.endsWith(".drv") ? known.derivation(drv) : undefined;
+  const derivation = drv.endsWith(".drv") ? known.outline(drv) : undefined;
   if (derivation === undefined) throw new EvalError("ERR_EVAL_STORE", `path '${drv}' is not a valid derivation`);
   const path = derivation.outputs.get(output)?.path;
   if (path === undefined) {

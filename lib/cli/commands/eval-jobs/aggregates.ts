@@ -1,4 +1,5 @@
 // `--constituents`: aggregates wait until all jobs are known, then they are rewritten, written where asked, and told.
+import { latin1ToBytes } from "../../../base/text.ts";
 import { byteStringToText } from "../../../eval/source.ts";
 import { fileSystemIO } from "../../../eval/io/files.ts";
 import type { CompleteDerivation } from "../../../derivation/output-paths.ts";
@@ -70,7 +71,9 @@ function rewrite(held: Line, resolved: Resolved): object {
 async function write(store: Store, rewritten: readonly CompleteDerivation[], flags: JobsFlags): Promise<void> {
   const reader = store.local === undefined ? undefined : storeReader(store);
   const world = new World({ host: fileSystemIO(), storeDir: STORE_DIR, reader });
-  const paths = inputsFirst(rewritten).map((complete) => world.known.add(complete, STORE_DIR));
+  const paths = inputsFirst(rewritten).map((complete) =>
+    world.known.add({ ...complete, file: latin1ToBytes(complete.text) }),
+  );
   const settled = new Set<string>();
   for (const { derivation } of rewritten) {
     for (const input of [...derivation.inputSrcs, ...derivation.inputDrvs.keys()]) settled.add(input);
