@@ -84,7 +84,7 @@ const SYMLINK_LIMIT = 100;
 
 /** The back end that needs nothing: closures. */
 export const CLOSURE_BACKEND: Backend = {
-  load: (unit, program) => compileClosures(program(true).root, unit, false),
+  load: (unit, program) => compileClosures(program(true).root, unit, false, () => program(true)),
 };
 
 /** Closures that take notes, for {@link Evaluator.explain}. */
@@ -227,15 +227,18 @@ export class Evaluator implements Runtime {
     return error;
   }
 
-  /** Compiles a source to its intermediate form, from its tree where that is there already; the tree stays as it is. */
+  /**
+   * Compiles a source to its intermediate form, from its tree where that is there already; the tree stays as it is.
+   * `again` says that its warnings have been told.
+   */
   compile(
     source: Source,
-    options: { exact?: boolean; late?: boolean; ambient?: Attrs; parsed?: Parsed } = {},
+    options: { exact?: boolean; late?: boolean; ambient?: Attrs; parsed?: Parsed; again?: boolean } = {},
   ): Program {
     const lints = this.options.onDiagnostic !== undefined && source.origin !== SourceOrigin.BuiltIn;
     const late = options.late ?? false;
     const parsed = options.parsed ?? this.parse(source, late && !lints);
-    if (lints) {
+    if (lints && !options.again) {
       for (const warning of this.lint(parsed, source)) this.options.onDiagnostic?.(warning);
     }
     const ambient = options.ambient ?? EMPTY_ATTRS;
@@ -272,11 +275,18 @@ export class Evaluator implements Runtime {
     this.units.push(unit);
     const start = this.observer === null ? 0 : performance.now();
     let origin: UnitOrigin = "cache";
+    let again = false;
     const code = this.backend.load(
       unit,
       (late) => {
         origin = "source";
-        return this.compile(source, { exact: purpose === "expression", late: late && purpose === "file" });
+        const program = this.compile(source, {
+          exact: purpose === "expression",
+          late: late && purpose === "file",
+          again,
+        });
+        again = true;
+        return program;
       },
       purpose,
     );

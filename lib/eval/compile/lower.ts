@@ -54,6 +54,9 @@ export interface LowerOptions {
   readonly late?: boolean;
 }
 
+const NEAR_FUNCTIONS = 8;
+const NEAR_SLOTS = 32;
+
 /** Sets and lists with at most this many items that need thunks are built at once instead of being delayed. */
 const IMMEDIATE_THUNKS = 2;
 const IMMEDIATE_ITEMS = 16;
@@ -390,7 +393,8 @@ class Lowering {
     return letNode(sources, set);
   }
 
-  private dynamics(expr: AttrSetExpr, fn: OpenFn, scope: Scope | null): DynamicAttr[] {
+  private dynamics(expr: AttrSetExpr, fn: OpenFn, scope: Scope | null): readonly DynamicAttr[] {
+    if (expr.dynamics.length === 0) return NO_DYNAMICS;
     return expr.dynamics.map((dynamic) => ({
       name: this.strict(dynamic.nameExpr, fn, scope),
       value: this.lazy(dynamic.value, fn, scope, ""),
@@ -508,6 +512,8 @@ interface OpenScope {
   readonly scope: Scope;
 }
 
+const NO_DYNAMICS: readonly DynamicAttr[] = [];
+
 const NO_BODY: Node = { op: "const", value: null };
 
 function openFn(kind: Fn["kind"], name: string, at: number, outer: OpenFn | null): OpenFn {
@@ -605,8 +611,14 @@ function areCheap(items: readonly Node[]): boolean {
   return items.length <= IMMEDIATE_ITEMS && items.filter((item) => item.op === "thunk").length <= IMMEDIATE_THUNKS;
 }
 
+/** Instructions that read the nearest variables, which are most: by functions outwards, then by slot. */
+const NEAR = Array.from({ length: NEAR_FUNCTIONS }, (_function, up) =>
+  Array.from({ length: NEAR_SLOTS }, (_variable, slot): Node => ({ op: "local", place: { up, slot } })),
+);
+
 function place(variable: Variable, from: OpenFn): Node {
-  return { op: "local", place: placeOf(variable, from) };
+  const at = placeOf(variable, from);
+  return NEAR[at.up]?.[at.slot] ?? { op: "local", place: at };
 }
 
 function forced(node: Node, at: number): Node {

@@ -4,14 +4,17 @@
 // Each instruction becomes a function from the frame to the result. A frame is an array: the frame of the enclosing
 // function, then the variables by slot. Functions without variables have no frame and run in the enclosing one.
 //
-// A function's instructions become closures when it first runs: of a large file, most functions never do.
+// A function's instructions become closures when it first runs: of a large file, most functions never do. Most of the
+// others run once, so closures are kept from the second run on, and the instructions no longer than that; those of a
+// file that is a function, as packages are, are made again of its text. Otherwise code that will not run again would be
+// most of what a large evaluation holds.
 //
 // Explaining code also takes notes: errors that pass learn in which functions they were, with which arguments, and
 // which named values were being computed.
 
-import type { Fn, FormalSlot, LogicNode, Node, Place, ThunkNode } from "../ir/program.ts";
+import type { Fn, FormalSlot, LogicNode, Node, Place, Program, ThunkNode } from "../ir/program.ts";
 import { Attrs, EMPTY_ATTRS, SlotPositions } from "../value/attrs.ts";
-import { Lambda, type LambdaInfo } from "../value/function.ts";
+import { type FormalInfo, Lambda, type LambdaInfo } from "../value/function.ts";
 import { internShape } from "../value/shape.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
@@ -37,13 +40,18 @@ const MANY = 64;
 
 /** A function being compiled, to find frames. */
 interface Level {
-  readonly fn: Fn;
+  /** How many variables it has. */
+  readonly size: number;
+  readonly at: number;
   readonly outer: Level | null;
 }
 
-/** Compiles a program's root; the result evaluates it, each time anew. `explaining` code takes notes for errors. */
-export function compileClosures(root: Fn, unit: Unit, explaining: boolean): () => Whnf {
-  const code = new ClosureCompiler(unit, explaining).thunk({ fn: root }, null);
+/**
+ * Compiles a program's root; the result evaluates it, each time anew. `explaining` code takes notes for errors. `again`
+ * makes the same program once more, where its source is known to stay.
+ */
+export function compileClosures(root: Fn, unit: Unit, explaining: boolean, again?: () => Program): () => Whnf {
+  const code = new ClosureCompiler(unit, explaining, root, again).thunk({ fn: root }, null);
   const top: Frame = [];
   return () => code(top);
 }
@@ -51,10 +59,16 @@ export function compileClosures(root: Fn, unit: Unit, explaining: boolean): () =
 class ClosureCompiler {
   private readonly unit: Unit;
   private readonly explaining: boolean;
+  /** The function that the file is. */
+  private outermost: Fn | undefined;
+  /** Makes the instructions of its body once more. */
+  private readonly again: (() => Node) | undefined;
 
-  constructor(unit: Unit, explaining: boolean) {
+  constructor(unit: Unit, explaining: boolean, root: Fn, again: (() => Program) | undefined) {
     this.unit = unit;
     this.explaining = explaining;
+    this.outermost = functionOf(root);
+    this.again = again && (() => (functionOf(again().root) as Fn).body);
   }
 
   /** The code of a function without parameters, which is asked for when it first runs. */
@@ -73,22 +87,29 @@ class ClosureCompiler {
   }
 
   private whenRun(node: { readonly fn: Fn }, outer: Level | null): Strict {
-    let body: Strict | undefined;
+    let left: { readonly fn: Fn } | undefined = node;
+    let kept: Strict | undefined;
+    let hasRun = false;
     let size = 0;
     return (frame) => {
-      if (body === undefined) {
-        const { fn } = node;
-        body = this.strict(fn.body, { fn, outer });
+      let code = kept;
+      if (code === undefined) {
+        const { fn } = left as { readonly fn: Fn };
+        code = this.strict(fn.body, levelOf(fn, outer));
         size = fn.captured.length;
+        if (hasRun) {
+          kept = code;
+          left = undefined;
+        }
+        hasRun = true;
       }
-      return body(size === 0 ? frame : newFrame(frame, size));
+      return code(size === 0 ? frame : newFrame(frame, size));
     };
   }
 
   /** The body of a lambda, whose arguments are in the first slots. */
   private body(fn: Fn, level: Level): Strict {
-    let made: Strict | undefined;
-    const body: Strict = (frame) => (made ??= this.strict(fn.body, level))(frame);
+    const body = this.bodyWhenRun(fn, level);
     if (!this.explaining) return body;
     const { unit } = this;
     return (frame) => {
@@ -100,8 +121,29 @@ class ClosureCompiler {
     };
   }
 
+  private bodyWhenRun(fn: Fn, level: Level): Strict {
+    let left: Node | undefined = fn.body;
+    let kept: Strict | undefined;
+    let hasRun = false;
+    let again: (() => Node) | undefined;
+    if (fn === this.outermost) {
+      again = this.again;
+      this.outermost = undefined;
+    }
+    return (frame) => {
+      let code = kept;
+      if (code === undefined) {
+        code = this.strict(left ?? (again as () => Node)(), level);
+        if (hasRun) kept = code;
+        if (hasRun || again !== undefined) left = undefined;
+        hasRun = true;
+      }
+      return code(frame);
+    };
+  }
+
   private lambda(fn: Fn, outer: Level | null): Lazy {
-    const level = { fn, outer };
+    const level = levelOf(fn, outer);
     const body = this.body(fn, level);
     const info = lambdaInfo(fn, this.unit);
     const size = fn.captured.length;
@@ -146,6 +188,7 @@ class ClosureCompiler {
       formal.fallback === undefined ? undefined : this.lazy(formal.fallback, level),
     );
     const { unit } = this;
+    const { at, ellipsis } = fn;
     return (argument, env) => {
       const set = operate.demandPattern(argument, info);
       const frame = newFrame(env, size);
@@ -160,19 +203,19 @@ class ClosureCompiler {
           const fallback = fallbacks[i];
           if (fallback === undefined) {
             try {
-              operate.missingArgument(info, (formals[i] as FormalSlot).name);
+              operate.missingArgument(info, (info.formals as readonly FormalInfo[])[i]?.name as string);
             } catch (error) {
-              throw located(error, unit, fn.at);
+              throw located(error, unit, at);
             }
           }
           frame[slots[i] as number] = fallback(frame);
         }
       }
-      if (!fn.ellipsis) {
+      if (!ellipsis) {
         try {
           operate.checkUnexpected(set, matched, info);
         } catch (error) {
-          throw located(error, unit, fn.at);
+          throw located(error, unit, at);
         }
       }
       return body(frame);
@@ -369,7 +412,7 @@ class ClosureCompiler {
   private condition(node: Node, level: Level): (frame: Frame) => boolean {
     const value = this.strict(node, level);
     const { unit } = this;
-    const at = "at" in node ? node.at : level.fn.at;
+    const at = "at" in node ? node.at : level.at;
     return (frame) => {
       const v = value(frame);
       if (typeof v === "boolean") return v;
@@ -676,11 +719,20 @@ class ClosureCompiler {
   }
 }
 
+/** The lambda that a program is, when it is one. */
+function functionOf(root: Fn): Fn | undefined {
+  return root.body.op === "lambda" ? root.body.fn : undefined;
+}
+
+function levelOf(fn: Fn, outer: Level | null): Level {
+  return { size: fn.captured.length, at: fn.at, outer };
+}
+
 function frameIndex(up: number, slot: number, level: Level): { hops: number; index: number } {
   let hops = 0;
   let at = level;
   for (let i = 0; i < up; i++) {
-    if (at.fn.captured.length > 0) hops++;
+    if (at.size > 0) hops++;
     at = at.outer as Level;
   }
   return { hops, index: slot + 1 };

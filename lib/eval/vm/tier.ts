@@ -124,7 +124,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       }
       if (bytes === undefined) {
         seen.push(key);
-        return compileClosures(program(true).root, unit, false);
+        return compileClosures(program(true).root, unit, false, () => program(true));
       }
       const compiled = program(false);
       pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
