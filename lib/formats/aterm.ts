@@ -10,6 +10,22 @@ const UNESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", n: "
 const ESCAPES = new Uint8Array(256);
 for (const [letter, char] of Object.entries(UNESCAPES)) ESCAPES[char.charCodeAt(0)] = letter.charCodeAt(0);
 
+/** Absent in browsers. */
+const NodeBuffer: typeof Buffer | undefined = globalThis.Buffer;
+
+function newBytes(length: number): Uint8Array {
+  return NodeBuffer === undefined ? new Uint8Array(length) : NodeBuffer.allocUnsafeSlow(length);
+}
+
+/** Up to this length a loop writes a text faster than a call out of the engine. */
+const SHORT = 24;
+
+/** Writes a byte string, of which the length is read once: of strings of many kinds even that takes time. */
+function writeLatin1(bytes: Uint8Array, at: number, text: string, length: number): void {
+  if (length > SHORT && NodeBuffer !== undefined) (bytes as Buffer).write(text, at, "latin1");
+  else for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
+}
+
 /** A part of what an {@link AtermWriter} has written: from one byte to before another. */
 export interface Range {
   readonly start: number;
@@ -21,7 +37,7 @@ export interface Range {
  * a text of many small pieces only to take its bytes costs more than hashing them.
  */
 export class AtermWriter {
-  #bytes = new Uint8Array(1 << 14);
+  #bytes = newBytes(1 << 14);
   #length = 0;
 
   /** How many bytes there are. */
@@ -41,28 +57,30 @@ export class AtermWriter {
 
   /** Writes text as it is. */
   raw(text: string): void {
-    const bytes = this.#reserve(text.length);
-    const at = this.#length;
-    for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
-    this.#length = at + text.length;
+    const { length } = text;
+    writeLatin1(this.#reserve(length), this.#length, text, length);
+    this.#length += length;
   }
 
   /** Writes a string: quoted, with `\ " LF CR TAB` escaped and every other byte as it is. */
   quoted(text: string): void {
-    const bytes = this.#reserve(2 * text.length + 2);
-    let at = this.#length;
-    bytes[at++] = 0x22;
-    for (let i = 0; i < text.length; i++) {
-      const code = text.charCodeAt(i);
+    const { length } = text;
+    const bytes = this.#reserve(2 * length + 2);
+    const start = this.#length + 1;
+    const end = start + length;
+    bytes[start - 1] = 0x22;
+    writeLatin1(bytes, start, text, length);
+    let escapes = 0;
+    for (let i = start; i < end; i++) if (ESCAPES[bytes[i] as number] !== 0) escapes++;
+    // From the end: what moves to make room does not cover what is still to be moved.
+    for (let from = end - 1, to = end + escapes; to - from > 1; from--) {
+      const code = bytes[from] as number;
       const escape = ESCAPES[code] as number;
-      if (escape === 0) bytes[at++] = code;
-      else {
-        bytes[at++] = 0x5c;
-        bytes[at++] = escape;
-      }
+      bytes[--to] = escape === 0 ? code : escape;
+      if (escape !== 0) bytes[--to] = 0x5c;
     }
-    bytes[at++] = 0x22;
-    this.#length = at;
+    bytes[end + escapes] = 0x22;
+    this.#length = end + escapes + 1;
   }
 
   /** Writes a list of strings. */
@@ -88,7 +106,7 @@ export class AtermWriter {
   #reserve(length: number): Uint8Array {
     const needed = this.#length + length;
     if (needed > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
+      const grown = newBytes(Math.max(needed, 2 * this.#bytes.length));
       grown.set(this.#bytes.subarray(0, this.#length));
       this.#bytes = grown;
     }

@@ -6,7 +6,6 @@
 import { TvixError } from "../base/error.ts";
 
 const ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz";
-const DIGITS: readonly string[] = Array.from(ALPHABET);
 const INVALID = 255;
 const VALUES: Uint8Array = new Uint8Array(256).fill(INVALID);
 for (let i = 0; i < 32; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
@@ -18,15 +17,16 @@ export function encodedLength(size: number): number {
 
 /** Writes bytes in Nix's base-32. */
 export function encode(bytes: Uint8Array): string {
-  let out = "";
+  // All at once: a text that grows by one char is an object for each.
+  const codes: number[] = [];
   for (let bit = 5 * (encodedLength(bytes.length) - 1); bit >= 0; bit -= 5) {
     const byte = bit >> 3;
     const shift = bit & 7;
     // A group that reaches past its byte takes the rest from the next one; past the end, those bits are zero.
     const pair = (bytes[byte] as number) | ((bytes[byte + 1] ?? 0) << 8);
-    out += DIGITS[(pair >> shift) & 31] as string;
+    codes.push(ALPHABET.charCodeAt((pair >> shift) & 31));
   }
-  return out;
+  return String.fromCharCode(...codes);
 }
 
 /** Whether every char of `text` from `start` to `end` is a digit of Nix's base-32. */

@@ -89,6 +89,9 @@ export class Attrs {
 /** The set without attributes. */
 export const EMPTY_ATTRS: Attrs = new Attrs(EMPTY_SHAPE, [], null, null);
 
+/** Which slots are taken of two sets: `i` of the left one, `~i` of the right one. */
+type Recipe = Int32Array | readonly number[];
+
 function take(recipe: Int32Array, left: readonly Value[], right: readonly Value[]): Value[] {
   const values = newList(recipe.length);
   for (let i = 0; i < recipe.length; i++) {
@@ -160,7 +163,7 @@ function mergeFlat(left: Attrs, right: Attrs): Attrs {
   );
 }
 
-function mergePositions(recipe: Int32Array, left: Positions | null, right: Positions | null): Positions | null {
+function mergePositions(recipe: Recipe, left: Positions | null, right: Positions | null): Positions | null {
   if (left === null && right === null) return null;
   const merged = new MergedPositions(recipe, left, right);
   return merged.depth > POSITION_DEPTH ? settle(merged, recipe.length) : merged;
@@ -169,11 +172,11 @@ function mergePositions(recipe: Int32Array, left: Positions | null, right: Posit
 /** Positions of a merged set, found by walking down the merges it came from. */
 class MergedPositions implements Positions {
   readonly depth: number;
-  readonly take: Int32Array;
+  readonly take: Recipe;
   readonly left: Positions | null;
   readonly right: Positions | null;
 
-  constructor(take: Int32Array, left: Positions | null, right: Positions | null) {
+  constructor(take: Recipe, left: Positions | null, right: Positions | null) {
     this.take = take;
     this.left = left;
     this.right = right;
@@ -208,17 +211,25 @@ class PatchedPositions implements Positions {
 
 type Leaf = readonly [Positions | null, number];
 
-/** Positions of a set of which each slot's table is known. */
+/** Positions of a set of which each slot's table is known, and the slot there. */
 class SettledPositions implements Positions {
-  readonly leaves: readonly Leaf[];
+  private readonly tables: (Positions | null)[] = [];
+  private readonly slots: number[] = [];
 
-  constructor(leaves: readonly Leaf[]) {
-    this.leaves = leaves;
+  constructor(leaves: Iterable<Leaf>) {
+    for (const [table, slot] of leaves) {
+      this.tables.push(table);
+      this.slots.push(slot);
+    }
+  }
+
+  leaf(slot: number): Leaf {
+    return [this.tables[slot] as Positions | null, this.slots[slot] as number];
   }
 
   find(slot: number): AttrPosition | null {
-    const [leaf, at] = this.leaves[slot] as Leaf;
-    return leaf === null ? null : leaf.find(at);
+    const [table, at] = this.leaf(slot);
+    return table === null ? null : table.find(at);
   }
 }
 
@@ -253,7 +264,7 @@ function findLeaf(positions: Positions | null, slot: number): Leaf {
       table = from < 0 ? table.left : table.right;
       at = from < 0 ? at : from;
     } else if (table instanceof SettledPositions) {
-      [table, at] = table.leaves[at] as Leaf;
+      [table, at] = table.leaf(at);
     } else return [table, at];
   }
 }
@@ -315,10 +326,13 @@ function isSorted(keys: readonly Sym[]): boolean {
  * mostly come from one literal and share their positions.
  */
 export function borrowPositions(sets: readonly Attrs[], key: Sym): Positions | null {
-  const leaves = sets.map((set): Leaf => findLeaf(set.flatten().positions, set.shape.indexOf(key)));
-  const [first] = leaves as [Leaf];
-  if (leaves.some(([table, at]) => table !== first[0] || at !== first[1])) return new SettledPositions(leaves);
-  const [table, at] = first;
+  const leafOf = (set: Attrs): Leaf => findLeaf(set.flatten().positions, set.shape.indexOf(key));
+  const [table, at] = leafOf(sets[0] as Attrs);
+  const isShared = sets.every((set) => {
+    const leaf = leafOf(set);
+    return leaf[0] === table && leaf[1] === at;
+  });
+  if (!isShared) return new SettledPositions(sets.map(leafOf));
   return table === null ? null : { find: () => table.find(at) };
 }
 
@@ -331,6 +345,6 @@ export function pickSlots(attrs: Attrs, slots: readonly number[]): Attrs {
     internShape(slots.map((slot) => shape.keys[slot] as Sym)),
     slots.map((slot) => values[slot] as Value),
     null,
-    mergePositions(Int32Array.from(slots), attrs.positions, null),
+    mergePositions(slots, attrs.positions, null),
   );
 }

@@ -8,6 +8,9 @@ const LENGTH_LIMIT = 100_000_000;
 /** Beyond this length V8 would make a hash table of an array whose length is given. */
 const PREPARED_LIMIT = 2 ** 25;
 
+/** The list without elements. */
+export const EMPTY_LIST: readonly Value[] = [];
+
 /** A list to be filled by index, from the first element to the last. */
 export function newList<T = Value>(length: number): T[] {
   if (length < 0 || length > LENGTH_LIMIT) {

@@ -5,9 +5,10 @@
 // Shapes are interned while they are small; two equal shapes may still be two objects, so identity of shapes proves
 // equality and nothing else. How two shapes merge under `//` is remembered with the left one.
 
+import { newList } from "./list.ts";
 import { symbolName, type Sym } from "./symbol.ts";
 
-/** Below this many names a linear scan beats a Map. */
+/** Below this many names a linear scan beats a table. */
 const SCAN_LIMIT = 8;
 /** Larger shapes are not interned: they are rarely repeated and dear to hash. */
 const INTERN_LIMIT = 64;
@@ -23,10 +24,33 @@ export interface Merge {
   readonly take: Int32Array;
 }
 
+/** A hash table of slots, at least half of it empty (-1): a Map takes four times the space, and a call for each name. */
+interface SlotTable {
+  readonly slots: readonly number[];
+  /** The upper bits of a hash that are the place in the table. */
+  readonly shift: number;
+}
+
+/** Odd, and nowhere near a simple fraction of 2^32: symbols are numbered in turn. */
+const SPREAD = 0x9e3779b1;
+
+function slotTable(keys: readonly Sym[]): SlotTable {
+  const bits = 33 - Math.clz32(keys.length);
+  const shift = 32 - bits;
+  const size = 1 << bits;
+  const slots = newList<number>(size).fill(-1);
+  for (let i = 0; i < keys.length; i++) {
+    let at = Math.imul(keys[i] as Sym, SPREAD) >>> shift;
+    while ((slots[at] as number) >= 0) at = (at + 1) & (size - 1);
+    slots[at] = i;
+  }
+  return { slots, shift };
+}
+
 /** The sorted names of attribute sets. */
 export class Shape {
   readonly keys: readonly Sym[];
-  private index: Map<Sym, number> | null = null;
+  private index: SlotTable | null = null;
   private merges: Map<Shape, Merge> | null = null;
 
   /** `keys` must be in bytewise order of their names, each once; use {@link internShape} outside this file. */
@@ -45,16 +69,12 @@ export class Shape {
       for (let i = 0; i < keys.length; i++) if (keys[i] === key) return i;
       return -1;
     }
-    const index = this.index ?? this.buildIndex();
-    const slot = index.get(key);
-    return slot === undefined ? -1 : slot;
-  }
-
-  private buildIndex(): Map<Sym, number> {
-    const index = new Map<Sym, number>();
-    for (let i = 0; i < this.keys.length; i++) index.set(this.keys[i] as Sym, i);
-    this.index = index;
-    return index;
+    const { slots, shift } = (this.index ??= slotTable(keys));
+    const last = slots.length - 1;
+    for (let at = Math.imul(key, SPREAD) >>> shift; ; at = (at + 1) & last) {
+      const slot = slots[at] as number;
+      if (slot < 0 || keys[slot] === key) return slot;
+    }
   }
 
   /** How sets of this shape merge with sets of `right`, whose values win. */

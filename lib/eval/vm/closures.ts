@@ -16,11 +16,13 @@ import type { Fn, FormalSlot, LogicNode, Node, Place, Program, ThunkNode } from 
 import { Attrs, EMPTY_ATTRS, SlotPositions } from "../value/attrs.ts";
 import { type FormalInfo, Lambda, type LambdaInfo } from "../value/function.ts";
 import { internShape } from "../value/shape.ts";
+import { ContextBuilder, makeString } from "../value/string.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
+import { EMPTY_LIST } from "../value/list.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
-import { call1, call2, callMany, delayAll } from "./call.ts";
-import { type Addend, addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
+import { call1, call2, delayAll } from "./call.ts";
+import { type Addend, addend, addValues, appended, appendToPath, interpolated } from "./coerce.ts";
 import { equalValues } from "./equal.ts";
 import { difference } from "./difference.ts";
 import * as operate from "./operate.ts";
@@ -299,6 +301,7 @@ class ClosureCompiler {
         return this.attrs(node, level);
       case "list": {
         const items = node.items.map((item) => this.lazy(item, level));
+        if (items.length === 0) return () => EMPTY_LIST;
         return (frame) => items.map((item) => item(frame));
       }
       case "with": {
@@ -306,9 +309,13 @@ class ClosureCompiler {
         const key = symbol(node.name);
         return (frame) => {
           try {
-            return operate.lookupWith(
+            for (const set of sets) {
+              const found = operate.findWith(set(frame), key);
+              if (found !== undefined) return force(found);
+            }
+            throw new operate.MissingVariable(
+              node.name,
               sets.map((set) => set(frame)),
-              key,
             );
           } catch (error) {
             throw located(error, unit, node.at);
@@ -348,12 +355,19 @@ class ClosureCompiler {
         return this.logic(node, level);
       case "interpolate": {
         const parts = node.parts.map((part) => this.strict(part, level));
-        return this.placed(node.at, (frame) =>
-          interpolate(
-            unit.rt,
-            parts.map((part) => interpolated(unit.rt, part(frame))),
-          ),
-        );
+        return this.placed(node.at, (frame) => {
+          let text = "";
+          let context: ContextBuilder | undefined;
+          for (const part of parts) {
+            const piece = interpolated(unit.rt, part(frame));
+            if (typeof piece === "string") text += piece;
+            else {
+              (context ??= new ContextBuilder()).add(piece.context);
+              text += piece.text;
+            }
+          }
+          return context === undefined ? text : makeString(text, context.context);
+        });
       }
       case "append": {
         const base = this.strict(node.base, level);
@@ -597,10 +611,13 @@ class ClosureCompiler {
     return (frame) => {
       const f = callee(frame);
       try {
-        return callMany(
-          f,
-          args.map((arg) => arg(frame)),
-        );
+        const { length } = args;
+        let result = f;
+        let i = 0;
+        for (; i + 1 < length; i += 2) {
+          result = call2(result, (args[i] as Lazy)(frame), (args[i + 1] as Lazy)(frame));
+        }
+        return i < length ? call1(result, (args[i] as Lazy)(frame)) : result;
       } catch (error) {
         throw calling(error, f, unit, at);
       }
@@ -749,9 +766,18 @@ function newFrame(outer: Frame, size: number): Frame {
     case 4:
       return [outer, undefined, undefined, undefined, undefined];
     default: {
-      const frame: Frame = [outer, undefined, undefined, undefined, undefined, undefined];
-      for (let i = 5; i < size; i++) frame.push(undefined);
+      const frame = (BLANKS[size] ??= blank(size)).slice();
+      frame[0] = outer;
       return frame;
     }
   }
+}
+
+/** Frames to be copied, by size: an array that grows to its length takes twice the space. */
+const BLANKS: Frame[] = [];
+
+function blank(size: number): Frame {
+  const grown: Frame = [];
+  for (let i = 0; i <= size; i++) grown.push(undefined);
+  return grown.slice();
 }

@@ -56,12 +56,17 @@ export function attrName(value: Whnf): Sym {
 /** A name looked up in the sets of `with`, innermost first. */
 export function lookupWith(sets: readonly Value[], key: Sym): Whnf {
   for (const set of sets) {
-    const value = force(set);
-    if (!(value instanceof Attrs)) throw typeError("a set", value, "the first subexpression of a with expression");
-    const found = value.get(key);
-    if (found !== undefined) return found instanceof Thunk ? found.force() : found;
+    const found = findWith(set, key);
+    if (found !== undefined) return force(found);
   }
   throw new MissingVariable(symbolName(key), sets);
+}
+
+/** What the set of one `with` has under a name, if anything. */
+export function findWith(set: Value, key: Sym): Value | undefined {
+  const value = force(set);
+  if (value instanceof Attrs) return value.get(key);
+  throw typeError("a set", value, "the first subexpression of a with expression");
 }
 
 /** A name that no `with` around it has; keeps their sets for suggestions. */

@@ -31,6 +31,12 @@ export function inputsOf(context: StringContext, known: KnownPaths): Pick<Deriva
 }
 
 function addOutput(inputs: Map<string, Input>, drv: string, output: string): void {
+  if (drv.startsWith("/")) {
+    const known = inputs.get(drv);
+    if (known === undefined) inputs.set(drv, { outputs: [output] });
+    else if (!known.outputs.includes(output)) known.outputs.push(output);
+    return;
+  }
   const { path, outputs } = parseDerivationName(drv);
   let input = inputAt(inputs, path);
   for (const made of outputs) input = inputAt((input.dynamicOutputs ??= new Map()), made);
