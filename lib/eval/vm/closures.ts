@@ -4,10 +4,10 @@
 // Each instruction becomes a function from the frame to the result. A frame is an array: the frame of the enclosing
 // function, then the variables by slot. Functions without variables have no frame and run in the enclosing one.
 //
-// A function's instructions become closures when it first runs: of a large file, most functions never do. Most of the
-// others run once, so closures are kept from the second run on, and the instructions no longer than that; those of a
-// file that is a function, as packages are, are made again of its text. Otherwise code that will not run again would be
-// most of what a large evaluation holds.
+// A function's instructions become closures when it first runs: of a large file, most functions never do. What runs after
+// the first thousands mostly runs once, so its closures are kept from the second run on, and instructions no longer than
+// that; those of a file that is a function, as packages are, are made again of its text. Otherwise code that will not
+// run again would be most of what a large evaluation holds.
 //
 // Explaining code also takes notes: errors that pass learn in which functions they were, with which arguments, and
 // which named values were being computed.
@@ -58,6 +58,9 @@ export function compileClosures(root: Fn, unit: Unit, explaining: boolean, again
   return () => code(top);
 }
 
+/** So many functions are kept when they first run: what a program begins with is used by what follows. */
+let early = 20_000;
+
 class ClosureCompiler {
   private readonly unit: Unit;
   private readonly explaining: boolean;
@@ -99,7 +102,7 @@ class ClosureCompiler {
         const { fn } = left as { readonly fn: Fn };
         code = this.strict(fn.body, levelOf(fn, outer));
         size = fn.captured.length;
-        if (hasRun) {
+        if (hasRun || early-- > 0) {
           kept = code;
           left = undefined;
         }
@@ -136,8 +139,8 @@ class ClosureCompiler {
       let code = kept;
       if (code === undefined) {
         code = this.strict(left ?? (again as () => Node)(), level);
-        if (hasRun) kept = code;
-        if (hasRun || again !== undefined) left = undefined;
+        if (hasRun || early-- > 0) kept = code;
+        if (kept !== undefined || again !== undefined) left = undefined;
         hasRun = true;
       }
       return code(frame);
