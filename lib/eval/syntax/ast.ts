@@ -463,3 +463,15 @@ export function childrenOf(expr: Expr): readonly Expr[] {
 function computed(path: readonly AttrName[]): Expr[] {
   return path.flatMap(({ expr }) => (expr === undefined ? [] : [expr]));
 }
+
+/** An application; the application of an application is one with more arguments. */
+export function applied(callee: Expr, args: Expr[], start: number, end: number): Expr {
+  if (callee.kind !== Kind.Apply) return { kind: Kind.Apply, start, end, callee, args };
+  return { kind: Kind.Apply, start, end, callee: callee.callee, args: [...callee.args, ...args] };
+}
+
+/** A name of an attribute as it is written: a text, or an expression that yields one. */
+export function attrNameOf(expr: Expr, start: number, end: number): AttrName {
+  if (expr.kind === Kind.String) return { start, end, name: expr.value, expr: undefined };
+  return { start, end, name: undefined, expr };
+}

@@ -14,8 +14,9 @@ import type { Diagnostic } from "../diagnostic.ts";
 import type { Source } from "../source.ts";
 import {
   type AttrName,
+  applied,
+  attrNameOf,
   BindingKind,
-  type DeferredExpr,
   type Expr,
   type Formal,
   type Formals,
@@ -25,6 +26,7 @@ import {
   type VariableExpr,
 } from "./ast.ts";
 import { Complaints, type Span } from "./complaints.ts";
+import { Deferred, isDelayed, type ParseRange } from "./deferred.ts";
 import { growingSet, type GrowingSet, SetBuilder } from "./attrset.ts";
 import { Lexer } from "./lexer.ts";
 import { Literals } from "./literals.ts";
@@ -35,7 +37,7 @@ import { Token, TOKEN_NAMES } from "./token.ts";
 export interface ParseOptions {
   /** Accept `|>` and `<|` (Nix's experimental feature `pipe-operators`). */
   readonly pipeOperators?: boolean;
-  /** Leave a {@link DeferredExpr} for most values of large sets inside a `with`. */
+  /** Leave a {@link Deferred} for most values of large sets inside a `with`. */
   readonly defer?: boolean;
 }
 
@@ -80,10 +82,12 @@ class Parser {
   private orEnd = -1;
   /** How many `with`s are around what is being read. */
   private withs = 0;
-  private readonly origin: Origin;
+  private readonly defers: boolean;
+  private readonly range: ParseRange;
 
   constructor(source: Source, options: ParseOptions, from: number, to: number) {
-    this.origin = { source, options };
+    this.defers = options.defer ?? false;
+    this.range = (start, end) => parsing(new Parser(source, options, start, end)).expr;
     this.lexer = new Lexer(source.text, from, to);
     this.complaints = new Complaints(source, this.lexer);
     // What is read again has no such literals, and the text may be a thousand times as long as what is read of it.
@@ -613,8 +617,8 @@ class Parser {
     const { start } = lexer;
     const value = this.expression();
     if (!this.is(Token.Semicolon)) this.complaints.unfinished(value);
-    const defers = this.withs > 0 && this.origin.options.defer === true && set.bindings.length >= DEFER_FROM;
-    const kept = defers && isDelayed(value) ? new Deferred(this.origin, value, start, lexer.before) : value;
+    const defers = this.withs > 0 && this.defers && set.bindings.length >= DEFER_FROM;
+    const kept = defers && isDelayed(value) ? new Deferred(this.range, value, start, lexer.before) : value;
     lexer.next();
     this.sets.addPath(set, path, kept);
   }
@@ -695,48 +699,4 @@ class Parser {
 
 function startsArgument(kind: Token): boolean {
   return (kind >= Token.Rec && kind <= Token.OpenBrace) || kind === Token.Let;
-}
-
-/** What is parsed, and how. */
-interface Origin {
-  readonly source: Source;
-  readonly options: ParseOptions;
-}
-
-/** The expression between two offsets, `from` and `to`, which may have parentheses around it. */
-class Deferred implements DeferredExpr {
-  readonly kind = Kind.Deferred;
-  readonly start: number;
-  readonly end: number;
-  private readonly origin: Origin;
-  private readonly from: number;
-  private readonly to: number;
-
-  constructor(origin: Origin, { start, end }: Expr, from: number, to: number) {
-    this.start = start;
-    this.end = end;
-    this.origin = origin;
-    this.from = from;
-    this.to = to;
-  }
-
-  parse(): Expr {
-    return parsing(new Parser(this.origin.source, this.origin.options, this.from, this.to)).expr;
-  }
-}
-
-/** Whether an expression as a value is never computed before it is asked for. */
-function isDelayed({ kind }: Expr): boolean {
-  return kind === Kind.Apply || kind === Kind.Select || (kind >= Kind.If && kind <= Kind.With) || kind === Kind.Let;
-}
-
-/** An application; the application of an application is one with more arguments. */
-function applied(callee: Expr, args: Expr[], start: number, end: number): Expr {
-  if (callee.kind !== Kind.Apply) return { kind: Kind.Apply, start, end, callee, args };
-  return { kind: Kind.Apply, start, end, callee: callee.callee, args: [...callee.args, ...args] };
-}
-
-function attrNameOf(expr: Expr, start: number, end: number): AttrName {
-  if (expr.kind === Kind.String) return { start, end, name: expr.value, expr: undefined };
-  return { start, end, name: undefined, expr };
 }

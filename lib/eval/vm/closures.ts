@@ -12,7 +12,7 @@
 // Explaining code also takes notes: errors that pass learn in which functions they were, with which arguments, and
 // which named values were being computed.
 
-import type { Fn, FormalSlot, LogicNode, Node, Place, Program, ThunkNode } from "../ir/program.ts";
+import type { Fn, FormalSlot, LogicNode, Node, Program, ThunkNode } from "../ir/program.ts";
 import { Attrs, EMPTY_ATTRS, SlotPositions } from "../value/attrs.ts";
 import { type FormalInfo, Lambda, type LambdaInfo } from "../value/function.ts";
 import { internShape } from "../value/shape.ts";
@@ -24,14 +24,13 @@ import type { Value, Whnf } from "../value/value.ts";
 import { call1, call2, delayAll } from "./call.ts";
 import { type Addend, addend, addValues, appended, appendToPath, interpolated } from "./coerce.ts";
 import { equalValues } from "./equal.ts";
+import { type Frame, type Level, levelOf, newFrame, readVariable } from "./frame.ts";
 import { difference } from "./difference.ts";
 import * as operate from "./operate.ts";
 import { calling, evaluating, located, running } from "./trace.ts";
 import { innerInfo, lambdaInfo, type Unit } from "./unit.ts";
 import { NixPath } from "../value/value.ts";
 
-/** `[enclosing frame, slot 0, slot 1, …]`. */
-type Frame = unknown[];
 /** A compiled instruction in a strict place. */
 type Strict = (frame: Frame) => Whnf;
 /** A compiled instruction whose result is stored. */
@@ -39,14 +38,6 @@ type Lazy = (frame: Frame) => Value;
 
 /** The values of sets with so many attributes are delayed by one function. */
 const MANY = 64;
-
-/** A function being compiled, to find frames. */
-interface Level {
-  /** How many variables it has. */
-  readonly size: number;
-  readonly at: number;
-  readonly outer: Level | null;
-}
 
 /**
  * Compiles a program's root; the result evaluates it, each time anew. `explaining` code takes notes for errors. `again`
@@ -57,6 +48,9 @@ export function compileClosures(root: Fn, unit: Unit, explaining: boolean, again
   const top: Frame = [];
   return () => code(top);
 }
+
+/** Operations on any two values. Those that are missing are done otherwise. */
+const SLOW = { less: operate.less, sub: operate.sub, mul: operate.mul, div: operate.div, concat: operate.concat };
 
 /** So many functions are kept when they first run: what a program begins with is used by what follows. */
 let early = 20_000;
@@ -227,32 +221,11 @@ class ClosureCompiler {
     };
   }
 
-  /** How to read a variable. */
-  private read({ up, slot }: Place, level: Level): Lazy {
-    const { hops, index } = frameIndex(up, slot, level);
-    switch (hops) {
-      case 0:
-        return (frame) => frame[index] as Value;
-      case 1:
-        return (frame) => (frame[0] as Frame)[index] as Value;
-      case 2:
-        return (frame) => ((frame[0] as Frame)[0] as Frame)[index] as Value;
-      case 3:
-        return (frame) => (((frame[0] as Frame)[0] as Frame)[0] as Frame)[index] as Value;
-      default:
-        return (frame) => {
-          let at = frame;
-          for (let i = 0; i < hops; i++) at = at[0] as Frame;
-          return at[index] as Value;
-        };
-    }
-  }
-
   /** An instruction whose result is stored. */
   private lazy(node: Node, level: Level): Lazy {
     switch (node.op) {
       case "local":
-        return this.read(node.place, level);
+        return readVariable(node.place, level);
       case "thunk": {
         const code = this.thunk(node, level);
         return (frame) => new Thunk(code, frame);
@@ -308,7 +281,7 @@ class ClosureCompiler {
         return (frame) => items.map((item) => item(frame));
       }
       case "with": {
-        const sets = node.scopes.map((place) => this.read(place, level));
+        const sets = node.scopes.map((place) => readVariable(place, level));
         const key = symbol(node.name);
         return (frame) => {
           try {
@@ -458,9 +431,13 @@ class ClosureCompiler {
   private binary(node: Extract<Node, { left: Node; right: Node; at: number }>, level: Level): Strict {
     const left = this.strict(node.left, level);
     const right = this.strict(node.right, level);
-    const slow = this.slowOperation(node.op);
     const { unit } = this;
-    const { at } = node;
+    const { at, op } = node;
+    if (op === "add") return this.add(left, right, at);
+    if (op === "update") {
+      return this.placed(at, (frame) => operate.update(operate.override(right(frame)), left(frame)));
+    }
+    const slow: (a: Whnf, b: Whnf) => Whnf = SLOW[op];
     const apply = (a: Whnf, b: Whnf): Whnf => {
       try {
         return slow(a, b);
@@ -468,17 +445,13 @@ class ClosureCompiler {
         throw located(error, unit, at);
       }
     };
-    switch (node.op) {
-      case "update":
-        return this.placed(at, (frame) => operate.update(operate.override(right(frame)), left(frame)));
+    switch (op) {
       case "less":
         return (frame) => {
           const a = left(frame);
           const b = right(frame);
           return typeof a === "number" && typeof b === "number" ? a < b : apply(a, b);
         };
-      case "add":
-        return this.add(left, right, at);
       case "sub":
         return (frame) => {
           const a = left(frame);
@@ -517,21 +490,6 @@ class ClosureCompiler {
       return addend(this.unit.rt, left);
     } catch (error) {
       throw located(error, this.unit, at);
-    }
-  }
-
-  private slowOperation(op: string): (a: Whnf, b: Whnf) => Whnf {
-    switch (op) {
-      case "less":
-        return operate.less;
-      case "sub":
-        return operate.sub;
-      case "mul":
-        return operate.mul;
-      case "div":
-        return operate.div;
-      default:
-        return operate.concat;
     }
   }
 
@@ -742,45 +700,4 @@ class ClosureCompiler {
 /** The lambda that a program is, when it is one. */
 function functionOf(root: Fn): Fn | undefined {
   return root.body.op === "lambda" ? root.body.fn : undefined;
-}
-
-function levelOf(fn: Fn, outer: Level | null): Level {
-  return { size: fn.captured.length, at: fn.at, outer };
-}
-
-function frameIndex(up: number, slot: number, level: Level): { hops: number; index: number } {
-  let hops = 0;
-  let at = level;
-  for (let i = 0; i < up; i++) {
-    if (at.size > 0) hops++;
-    at = at.outer as Level;
-  }
-  return { hops, index: slot + 1 };
-}
-
-function newFrame(outer: Frame, size: number): Frame {
-  switch (size) {
-    case 1:
-      return [outer, undefined];
-    case 2:
-      return [outer, undefined, undefined];
-    case 3:
-      return [outer, undefined, undefined, undefined];
-    case 4:
-      return [outer, undefined, undefined, undefined, undefined];
-    default: {
-      const frame = (BLANKS[size] ??= blank(size)).slice();
-      frame[0] = outer;
-      return frame;
-    }
-  }
-}
-
-/** Frames to be copied, by size: an array that grows to its length takes twice the space. */
-const BLANKS: Frame[] = [];
-
-function blank(size: number): Frame {
-  const grown: Frame = [];
-  for (let i = 0; i <= size; i++) grown.push(undefined);
-  return grown.slice();
 }

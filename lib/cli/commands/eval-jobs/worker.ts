@@ -29,7 +29,7 @@ import { keep } from "./roots.ts";
 const OLD_SHARE = 0.85;
 
 /** What young values may take, in MiB. */
-const YOUNG = 256;
+const YOUNG = 512;
 
 /** A heap as full as this is not filled further: collections would come ever more often. */
 const FULL = 0.9;
