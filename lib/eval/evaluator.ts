@@ -22,7 +22,7 @@ import { type ContextString, NO_CONTEXT, type StringContext } from "./value/stri
 import { type Sym, symbol, symbolName } from "./value/symbol.ts";
 import { force, Thunk } from "./value/thunk.ts";
 import type { Value, Whnf } from "./value/value.ts";
-import { compileClosures } from "./vm/closures.ts";
+import { compileClosures, KEPT_FUNCTIONS } from "./vm/closures.ts";
 import { canonicalPath } from "./text/path.ts";
 import type { EvalSettings, Runtime, SearchPathEntry } from "./vm/runtime.ts";
 import { placesPassed } from "./vm/script-trace.ts";
@@ -82,14 +82,20 @@ const NO_FEATURES: EvalSettings["features"] = new Set();
 const CORE_DIRECTORY = "/__corepkgs__";
 const SYMLINK_LIMIT = 100;
 
-/** The back end that needs nothing: closures. */
-export const CLOSURE_BACKEND: Backend = {
-  load: (unit, program) => compileClosures(program(true).root, unit, false, () => program(true)),
-};
+/** A back end that needs nothing: closures. Of this many functions what was compiled is kept when they first run. */
+export function closureBackend(keptFunctions: number = KEPT_FUNCTIONS): Backend {
+  const budget = { left: keptFunctions };
+  return {
+    load: (unit, program) => compileClosures(program(true).root, unit, { budget, again: () => program(true) }),
+  };
+}
+
+/** Closures for all who do not say otherwise. */
+export const CLOSURE_BACKEND: Backend = closureBackend();
 
 /** Closures that take notes, for {@link Evaluator.explain}. */
 const EXPLAINING_BACKEND: Backend = {
-  load: (unit, program) => compileClosures(program(true).root, unit, true),
+  load: (unit, program) => compileClosures(program(true).root, unit, { explaining: true }),
 };
 
 const NO_IO: EvalIO = {
@@ -312,7 +318,7 @@ export class Evaluator implements Runtime {
 
   private runScoped(source: Source, scope: Attrs, explaining: boolean): () => Whnf {
     const unit = new Unit(this, source, this.globals, scope);
-    return compileClosures(this.compile(source, { ambient: scope, late: true }).root, unit, explaining);
+    return compileClosures(this.compile(source, { ambient: scope, late: true }).root, unit, { explaining });
   }
 
   /** Compiles a source in which the names of `scope` are visible; the result evaluates it, with notes for errors. */

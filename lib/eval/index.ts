@@ -28,7 +28,14 @@ export { type JsInput, type JsValue, fromJs, toJs } from "./convert.ts";
 export { type Diagnostic, DiagnosticError, renderDiagnostic } from "./diagnostic.ts";
 export { EVAL_ERRORS, EvalError, type EvalErrorCode } from "./error.ts";
 export { EXPERIMENTAL_FEATURES, type ExperimentalFeature, isExperimentalFeature } from "./features.ts";
-export { type Backend, CLOSURE_BACKEND, Evaluator, type EvaluatorOptions, type StoreAccess } from "./evaluator.ts";
+export {
+  type Backend,
+  CLOSURE_BACKEND,
+  closureBackend,
+  Evaluator,
+  type EvaluatorOptions,
+  type StoreAccess,
+} from "./evaluator.ts";
 export type { EvalIO, FileType } from "./io.ts";
 export { memoryIO, type MemoryFile, type MemoryFiles } from "./io/memory.ts";
 export { type IoOperation, type IoRecord, recordingIO } from "./io/recording.ts";

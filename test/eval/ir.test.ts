@@ -56,7 +56,7 @@ test.each(PROGRAMS)("%s: written, read and run again", (text) => {
     Source.string(text),
     (evaluator as unknown as { globals: ReadonlyMap<string, never> }).globals,
   );
-  const answer = printValue(compileClosures(again.root, unit, false)(), { strict: true });
+  const answer = printValue(compileClosures(again.root, unit)(), { strict: true });
   expect(answer).toBe(printValue(evaluator.evaluate(text), { strict: true }));
 });
 

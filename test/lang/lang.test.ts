@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 
-import { CLOSURE_BACKEND } from "../../lib/eval/evaluator.ts";
+import { closureBackend } from "../../lib/eval/evaluator.ts";
 import { nodeBackend } from "../../lib/eval/node.ts";
 import { caseKey, readCases, readGolden, readPending, topics } from "./cases.ts";
 import { compareTopic } from "./run.ts";
@@ -10,7 +10,7 @@ import { compareTopic } from "./run.ts";
 const pending = readPending();
 
 const backends = {
-  closures: CLOSURE_BACKEND,
+  closures: closureBackend(0),
   JavaScript: nodeBackend({ javascriptLimit: Number.POSITIVE_INFINITY }),
 };
 

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { toJs } from "../../lib/eval/convert.ts";
-import { CLOSURE_BACKEND } from "../../lib/eval/evaluator.ts";
+import { CLOSURE_BACKEND, closureBackend } from "../../lib/eval/evaluator.ts";
 import { memoryIO } from "../../lib/eval/io/memory.ts";
 import { fileSystemIO, nodeBackend } from "../../lib/eval/node.ts";
 import { demandedOutput, findDerivations } from "../../lib/nix/derivation-set.ts";
@@ -27,6 +27,7 @@ const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 describe("paths", () => {
   const backends = {
     closures: CLOSURE_BACKEND,
+    "closures that are not kept": closureBackend(0),
     JavaScript: nodeBackend({ javascriptLimit: Number.POSITIVE_INFINITY }),
   };
   test.each(Object.entries(backends))("are those that Nix recorded, on %s", (_, backend) => {

@@ -39,12 +39,27 @@ type Lazy = (frame: Frame) => Value;
 /** The values of sets with so many attributes are delayed by one function. */
 const MANY = 64;
 
-/**
- * Compiles a program's root; the result evaluates it, each time anew. `explaining` code takes notes for errors. `again`
- * makes the same program once more, where its source is known to stay.
- */
-export function compileClosures(root: Fn, unit: Unit, explaining: boolean, again?: () => Program): () => Whnf {
-  const code = new ClosureCompiler(unit, explaining, root, again).thunk({ fn: root }, null);
+/** How many more functions are kept when they first run. */
+export interface Budget {
+  left: number;
+}
+
+/** A program seldom has as many functions, unless it evaluates a whole package set. */
+export const KEPT_FUNCTIONS = 20_000;
+
+/** How closures are made. */
+export interface ClosureOptions {
+  /** Code that takes notes for errors. Default false. */
+  readonly explaining?: boolean;
+  /** Without one, every function is kept. */
+  readonly budget?: Budget;
+  /** Makes the same program once more, where its text will still be there. */
+  readonly again?: () => Program;
+}
+
+/** Compiles a program's root; the result evaluates it, each time anew. */
+export function compileClosures(root: Fn, unit: Unit, options: ClosureOptions = {}): () => Whnf {
+  const code = new ClosureCompiler(unit, root, options).thunk({ fn: root }, null);
   const top: Frame = [];
   return () => code(top);
 }
@@ -52,20 +67,19 @@ export function compileClosures(root: Fn, unit: Unit, explaining: boolean, again
 /** Operations on any two values. Those that are missing are done otherwise. */
 const SLOW = { less: operate.less, sub: operate.sub, mul: operate.mul, div: operate.div, concat: operate.concat };
 
-/** So many functions are kept when they first run: what a program begins with is used by what follows. */
-let early = 20_000;
-
 class ClosureCompiler {
   private readonly unit: Unit;
   private readonly explaining: boolean;
+  private readonly budget: Budget;
   /** The function that the file is. */
   private outermost: Fn | undefined;
   /** Makes the instructions of its body once more. */
   private readonly again: (() => Node) | undefined;
 
-  constructor(unit: Unit, explaining: boolean, root: Fn, again: (() => Program) | undefined) {
+  constructor(unit: Unit, root: Fn, { explaining = false, budget = { left: Infinity }, again }: ClosureOptions) {
     this.unit = unit;
     this.explaining = explaining;
+    this.budget = budget;
     this.outermost = functionOf(root);
     this.again = again && (() => (functionOf(again().root) as Fn).body);
   }
@@ -96,7 +110,7 @@ class ClosureCompiler {
         const { fn } = left as { readonly fn: Fn };
         code = this.strict(fn.body, levelOf(fn, outer));
         size = fn.captured.length;
-        if (hasRun || early-- > 0) {
+        if (hasRun || this.budget.left-- > 0) {
           kept = code;
           left = undefined;
         }
@@ -133,7 +147,7 @@ class ClosureCompiler {
       let code = kept;
       if (code === undefined) {
         code = this.strict(left ?? (again as () => Node)(), level);
-        if (hasRun || early-- > 0) kept = code;
+        if (hasRun || this.budget.left-- > 0) kept = code;
         if (kept !== undefined || again !== undefined) left = undefined;
         hasRun = true;
       }

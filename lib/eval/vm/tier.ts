@@ -20,7 +20,7 @@ import {
 import type { Backend } from "../evaluator.ts";
 import type { Program } from "../ir/program.ts";
 import type { Whnf } from "../value/value.ts";
-import { compileClosures } from "./closures.ts";
+import { compileClosures, KEPT_FUNCTIONS } from "./closures.ts";
 import { emitProgram } from "./emit.ts";
 import type { Emitted } from "./emitted.ts";
 import { linkEmitted } from "./javascript.ts";
@@ -76,6 +76,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
   const limit = options.javascriptLimit ?? DEFAULT_LIMIT;
   const pending: Pending[] = [];
   const seen: string[] = [];
+  const budget = { left: KEPT_FUNCTIONS };
   let started = 0;
   let realm: string | undefined;
 
@@ -98,8 +99,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       script = host.compile(emitted.text, name, undefined);
       wrapper = script.run();
     } catch (error) {
-      if (error instanceof RangeError || error instanceof SyntaxError)
-        return compileClosures(program.root, unit, false);
+      if (error instanceof RangeError || error instanceof SyntaxError) return compileClosures(program.root, unit);
       throw error;
     }
     if (key !== undefined && shared !== undefined) pending.push({ key, emitted: () => emitted, script });
@@ -111,7 +111,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       if (unit.rt.observer?.counts !== undefined) return runEmitted(unit, undefined, program(false));
       if (purpose === "expression" || storage === undefined) {
         if (text.length <= limit) return runEmitted(unit, undefined, program(false));
-        return compileClosures(program(true).root, unit, false);
+        return compileClosures(program(true).root, unit);
       }
       realm ??= cacheRealm(unit.globals.keys(), unit.rt.settings.features, host.engine);
       const key = unitKey(realm, text);
@@ -124,11 +124,11 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       }
       if (bytes === undefined) {
         seen.push(key);
-        return compileClosures(program(true).root, unit, false, () => program(true));
+        return compileClosures(program(true).root, unit, { budget, again: () => program(true) });
       }
       const compiled = program(false);
       pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
-      return compileClosures(compiled.root, unit, false);
+      return compileClosures(compiled.root, unit);
     },
     flush: () => {
       const entries: UnitEntry[] = seen.splice(0).map((key) => ({ key, bytes: SEEN }));
