@@ -3,7 +3,7 @@ import { TvixError } from "../base/error.ts";
 import { decodeUtf8, latin1ToBytes } from "../base/text.ts";
 import { CollectedError } from "../castore/local/batch.ts";
 import { referencesOf } from "../derivation/model.ts";
-import { parseOutline } from "../derivation/parse.ts";
+import type { DerivationOutline } from "../derivation/parse.ts";
 import { nixHash } from "../formats/hash.ts";
 import { sourcePath, StorePath } from "../formats/store-path.ts";
 import { copyClosure } from "../store/copy.ts";
@@ -108,7 +108,8 @@ class Writer {
     // In the order of evaluation, which has inputs first.
     for (const [path, bytes] of this.#world.known.all()) {
       if (!derivations.has(path) || (await this.#has(path))) continue;
-      const references = Array.from(referencesOf(parseOutline(bytes)), (reference) => this.#parse(reference));
+      const outline = this.#world.known.outline(path) as DerivationOutline;
+      const references = Array.from(referencesOf(outline), (reference) => this.#parse(reference));
       const { name } = this.#parse(path);
       texts.push({ name, bytes: bytes.slice(), references });
       this.#present.set(path, this.#parse(path));

@@ -25,8 +25,8 @@ export interface Closure {
   readonly settled: ReadonlySet<string>;
 }
 
-/** A derivation of which there is no more here than this. */
-export type KnownDerivation = Pick<FilledDerivation, "path" | "modulo" | "file">;
+/** Chars with which a system makes a file that cannot be read back: Nix does not escape them there. */
+const UNREADABLE = /["\\\n\r\t]/;
 
 const NOTHING: ReadonlySet<string> = new Set();
 
@@ -34,6 +34,7 @@ const NOTHING: ReadonlySet<string> = new Set();
 export class KnownPaths {
   private readonly arena = new ByteArena();
   private readonly files = new Map<string, Uint8Array>();
+  private readonly unreadable = new Map<string, Derivation>();
   private readonly hashes = new Map<string, ModuloHash>();
   private readonly elements = new Map<string, ContextElement>();
   private readonly storeDir: string;
@@ -46,10 +47,11 @@ export class KnownPaths {
   }
 
   /** Adds a derivation; answers its absolute path. */
-  add({ path, modulo, file }: KnownDerivation): string {
+  add({ derivation, path, modulo, file }: FilledDerivation): string {
     const absolute = path.absolute(this.storeDir);
     if (!this.files.has(absolute)) {
       this.files.set(absolute, this.arena.keep(file));
+      if (UNREADABLE.test(derivation.system)) this.unreadable.set(absolute, derivation);
       this.hashes.set(absolute, modulo);
     }
     return absolute;
@@ -90,6 +92,8 @@ export class KnownPaths {
 
   /** A derivation by its path. */
   derivation(path: string): Derivation | undefined {
+    const kept = this.unreadable.get(path);
+    if (kept !== undefined) return kept;
     const file = this.files.get(path) ?? this.readFile(path);
     if (file === undefined) return undefined;
     const { name } = StorePath.parseAbsolute(path, this.storeDir);
@@ -98,11 +102,13 @@ export class KnownPaths {
 
   /** What a derivation makes and uses. */
   outline(path: string): DerivationOutline | undefined {
+    const kept = this.unreadable.get(path);
+    if (kept !== undefined) return kept;
     const file = this.files.get(path) ?? this.readFile(path);
     return file && parseOutline(file);
   }
 
-  /** The files of everything evaluated so far. */
+  /** The paths of everything evaluated so far, and the files. */
   all(): IterableIterator<[path: string, file: Uint8Array]> {
     return this.files.entries();
   }

@@ -7,7 +7,7 @@ import { maskedModuloHash, moduloHash } from "../../lib/derivation/hash-modulo.t
 import { formatDerivation, formatDerivations } from "../../lib/derivation/json.ts";
 import { type Derivation, hasDynamicInputs, type InputDrv, isFixed, outputKind } from "../../lib/derivation/model.ts";
 import { completeDerivation, derivationPath, outputPaths } from "../../lib/derivation/output-paths.ts";
-import { parseDerivation } from "../../lib/derivation/parse.ts";
+import { parseDerivation, parseOutline } from "../../lib/derivation/parse.ts";
 import { validateDerivation } from "../../lib/derivation/validate.ts";
 import { derivationBytes, writeDerivation } from "../../lib/derivation/write.ts";
 import { computedPlaceholder, placeholder, StorePath, upstreamPlaceholder } from "../../lib/formats/store-path.ts";
@@ -252,6 +252,8 @@ describe("reading", () => {
         expect([read.system, read.builder]).toEqual([derivation.system, derivation.builder]);
         expect(read.inputSrcs).toEqual(derivation.inputSrcs.toSorted());
         expect(read.outputs).toEqual(derivation.outputs);
+        const { outputs, inputDrvs, inputSrcs } = read;
+        expect(parseOutline(text)).toEqual({ outputs, inputDrvs, inputSrcs });
         expect(bytesToLatin1(derivationBytes(read))).toBe(text);
       }),
     );

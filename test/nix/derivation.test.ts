@@ -92,6 +92,18 @@ test("structured attributes go into one JSON text", () => {
   expect(JSON.parse(env.get("__json") ?? "")).toMatchObject({ b: [1, 2.5, null], name: "n" });
 });
 
+test("a derivation whose file would not be read back is kept as it is, and can be used with all it needs", () => {
+  const { evaluator, known } = openSession({ io: memoryIO({ files: {} }) });
+  const odd = 'derivation { name = "x"; system = "a\\nb"; builder = "/b"; }';
+  const user = `derivation { name = "y"; system = "s"; builder = "/b";
+    deep = builtins.unsafeDiscardOutputDependency (${odd}).drvPath; all = (${odd}).drvPath; }`;
+  // Nix 2.8 makes the same.
+  const path = "/nix/store/56z4s9g3cpxlfj4zp1ppxqh0jnyrk3aj-y.drv";
+  expect(toJs(evaluator.evaluate(`(${user}).drvPath`))).toBe(path);
+  const [input] = [...(known.outline(path)?.inputDrvs.keys() ?? [])];
+  expect(known.derivation(input as string)?.system).toBe("a\nb");
+});
+
 const nixpkgs = process.env["TVIX_NIXPKGS"];
 if (nixpkgs === undefined) console.warn("TVIX_NIXPKGS is not set: nixpkgs is not compared");
 test.skipIf(nixpkgs === undefined)("hello of nixpkgs 20.09", () => {
