@@ -25,7 +25,7 @@ const SIBLINGS = 64;
 /** Directories fetched along at a time; more questions for them are dropped, not queued. */
 const MAX_FETCHING = 16;
 /** Times a place is looked up again because a collection replaced the pack. */
-const ATTEMPTS = 5;
+const ATTEMPTS = 100;
 
 const EIO = 5;
 const ENOENT = 2;
@@ -185,7 +185,10 @@ export class Answers {
       );
       if (errno === 0) return;
       // A collection may replace a pack between the look-up and the opening; the index then knows the new place.
-      if (errno === ENOENT && attempt < ATTEMPTS) continue;
+      if (errno === ENOENT && attempt < ATTEMPTS) {
+        store.index.refresh();
+        continue;
+      }
       throw new TvixError("ERR_MOUNT_PACK", `a pack of ${digestText(digest)} cannot be opened (errno ${errno})`);
     }
   }

@@ -102,5 +102,6 @@ try {
   await store.close();
 } catch (error) {
   say(error instanceof TvixError ? error.code : String(error));
-  process.exitCode = 1;
+  // Its standard input may stay open for long.
+  process.exit(1);
 }

@@ -9,9 +9,10 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { TvixError } from "../../lib/base/error.ts";
-import { asDigest, digestText } from "../../lib/castore/digest.ts";
+import { asDigest, digestText, EMPTY_DIGEST } from "../../lib/castore/digest.ts";
 import { decodeLocation, type Location } from "../../lib/castore/local/packs.ts";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
+import { PackReader } from "../../lib/native/pack.ts";
 import { collectGarbage } from "../../lib/store/gc.ts";
 import { openStore } from "../../lib/store/open.ts";
 import { listRoots, removeRoot } from "../../lib/store/roots.ts";
@@ -191,6 +192,42 @@ describe("readers in processes of their own", () => {
         expect(await ended(one.process), one.lines.join("\n")).toBe(0);
       }
       await expectWhole(directory, first.lines.filter(isStorePath));
+    },
+    TIMEOUT,
+  );
+});
+
+describe("a chunk that is moved between the look-up and the reading", () => {
+  test.each([1, 3])(
+    "is followed, when it is moved %i times",
+    async (moves) => {
+      const directory = fresh();
+      const [live = "", other = ""] = overlapping(2, 20, 8);
+      const run = (...args: string[]) =>
+        spawnSync(process.execPath, ["--import", "tsx", child, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+      expect(run("import", directory, live).status).toBe(0);
+      const store = await openStore(directory, { readOnly: true });
+      const { blobs, directories, packs } = store.requireLocal("reading").castore;
+      const [root] = await listRoots(store);
+      const info = await store.info((root as { path: { basename: string } }).path.basename);
+      const entries = directories.getSync(info.root.type === "directory" ? info.root.digest : EMPTY_DIGEST)?.entries;
+      const file = entries?.find(({ node }) => node.type === "file" && node.size < 10_000)?.node;
+      if (file?.type !== "file") throw new Error("the tree has no file");
+      const { digest, size } = file;
+      const seen: number[] = [];
+      const reader = blobs.atPlace({ digest, size }, ({ pack }) => {
+        seen.push(pack);
+        // Another process moves it at the worst moment: it brings what is dead into the pack, and collects.
+        if (seen.length <= moves) {
+          expect(run("churn", directory, other).status).toBe(0);
+          expect(run("gc", directory).status).toBe(0);
+        }
+        return PackReader.open(packs.path(pack));
+      });
+      reader.close();
+      expect(new Set(seen).size).toBe(moves + 1);
+      await store.close();
+      await expectWhole(directory, [info.path.basename]);
     },
     TIMEOUT,
   );

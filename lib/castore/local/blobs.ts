@@ -25,6 +25,9 @@ const GROUPS_AHEAD = 5;
 /** Bytes up to which a read happens in the call itself: a switch of threads would cost more. */
 const SYNC_LIMIT = 1 << 20;
 
+/** Times that a chunk is followed to where it has been moved. */
+const MOVES = 100;
+
 /** Bytes of blobs put in bulk that are appended at once. */
 const WRITE_GROUP = 4 << 20;
 
@@ -127,7 +130,7 @@ export class LocalBlobService implements BlobService {
 
   /** Fills `into` from byte `from` of a chunk on. The whole chunk is verified the first time. */
   readRange(chunk: ChunkMeta, from: number, into: Uint8Array): void {
-    this.#retried(chunk, (place) => {
+    this.atPlace(chunk, (place) => {
       const reader = this.#packs.reader(place.pack);
       reader.readRangeSync(place.offset, place.length, chunk.digest, from, into);
     });
@@ -158,19 +161,22 @@ export class LocalBlobService implements BlobService {
     }
   }
 
-  /** A pack may have been replaced between the look-up and the read; then the index knows the new place. */
-  #retried(chunk: ChunkMeta, read: (place: Location) => void): void {
-    const place = this.place(chunk);
-    try {
-      read(place);
-    } catch (error) {
-      const again = this.place(chunk);
-      const moved = again.pack !== place.pack || again.offset !== place.offset;
-      if (!moved) throw readFailure(error, chunk.digest, place);
+  /**
+   * Does something with a chunk where it is. A collection may replace the pack between the look-up and that, again and
+   * again; the index then knows the new place.
+   * @throws TvixError `ERR_CASTORE_CORRUPT` naming the chunk, or what `use` throws where the chunk has not moved
+   */
+  atPlace<T>(chunk: ChunkMeta, use: (place: Location) => T): T {
+    let place = this.place(chunk);
+    for (let moves = 0; ; moves++) {
       try {
-        read(again);
-      } catch (second) {
-        throw readFailure(second, chunk.digest, again);
+        return use(place);
+      } catch (error) {
+        this.#index.refresh();
+        const now = this.place(chunk);
+        const hasMoved = now.pack !== place.pack || now.offset !== place.offset;
+        if (!hasMoved || moves === MOVES) throw readFailure(error, chunk.digest, place);
+        place = now;
       }
     }
   }

@@ -249,6 +249,11 @@ export class LocalIndex {
     }
   }
 
+  /** Lets reads see what others have written by now. Without it, all up to the next timer see the same state. */
+  refresh(): void {
+    this.#environment.resetReadTxn();
+  }
+
   /** How many collections have removed entries: while it stands still, what was seen in the index is still there. */
   generation(): number {
     return this.#number("generation");

@@ -1,6 +1,5 @@
 // The plan of a tree: its listing and the places of all its bytes, as native rendering takes them.
 import { concatBytes, equalBytes } from "../../base/bytes.ts";
-import { TvixError } from "../../base/error.ts";
 import type { RenderPlan } from "../../native/nar.ts";
 import { PackReader } from "../../native/pack.ts";
 import { DIRECTORY, EXECUTABLE, REGULAR, SYMLINK, type TreeListing } from "../../native/tree.ts";
@@ -9,8 +8,7 @@ import type { ChunkMeta } from "../blob/service.ts";
 import { type Digest, EMPTY_DIGEST } from "../digest.ts";
 import { missingDirectory } from "../directory/closure.ts";
 import type { Node } from "../node.ts";
-import { decodeChunkList, readFailure } from "./blobs.ts";
-import type { Location } from "./packs.ts";
+import { decodeChunkList } from "./blobs.ts";
 import type { LocalStore } from "./store.ts";
 
 /** A render plan with pack readers of its own; {@link OwnedPlan.close} closes them. */
@@ -20,16 +18,7 @@ export interface OwnedPlan extends RenderPlan {
 
 /** Plans tree `root`. @throws TvixError `ERR_CASTORE_MISSING`, `ERR_CASTORE_CORRUPT` */
 export function planTree(store: LocalStore, root: Node): OwnedPlan {
-  for (let attempt = 0; ; attempt++) {
-    const planner = new Planner(store);
-    try {
-      return planner.plan(root);
-    } catch (error) {
-      // A collection may replace a pack between the look-up and the opening.
-      const moved = error instanceof TvixError && error.code === "ERR_PACK_MISSING";
-      if (!moved || attempt === 4) throw planner.named(error);
-    }
-  }
+  return new Planner(store).plan(root);
 }
 
 /**
@@ -60,16 +49,8 @@ class Planner {
   readonly #packs: number[] = [];
   readonly #readers = new Map<number, { index: number; reader: PackReader }>();
 
-  /** The chunk that was placed last. */
-  #last: { readonly digest: Digest; readonly place: Location } | undefined;
-
   constructor(store: LocalStore) {
     this.#store = store;
-  }
-
-  /** What planning failed with, saying which chunk it was about when a pack could not be opened. */
-  named(error: unknown): unknown {
-    return this.#last ? readFailure(error, this.#last.digest, this.#last.place) : error;
   }
 
   plan(root: Node): OwnedPlan {
@@ -146,12 +127,12 @@ class Planner {
     if (size !== node.size) throw corrupt(node.digest, `the tree gives it ${node.size} bytes, the store has ${size}`);
     this.#counts.push(chunks.length);
     for (const chunk of chunks) {
-      const place = this.#store.blobs.place(chunk);
-      this.#last = { digest: chunk.digest, place };
-      this.#offsets.push(place.offset);
-      this.#lengths.push(place.length);
       this.#digests.push(chunk.digest);
-      this.#packs.push(this.#reader(place.pack));
+      this.#store.blobs.atPlace(chunk, ({ pack, offset, length }) => {
+        this.#packs.push(this.#reader(pack));
+        this.#offsets.push(offset);
+        this.#lengths.push(length);
+      });
     }
   }
 
