@@ -7,7 +7,8 @@ import { missingFrom } from "../castore/local/presence.ts";
 import { digestText } from "../castore/digest.ts";
 import {
   type Damage,
-  verify,
+  undisturbed,
+  verifyOnce,
   type VerifyOptions as CastoreOptions,
   type VerifySummary,
 } from "../castore/local/verify.ts";
@@ -83,7 +84,17 @@ function unusableIndex(directory: string, problems: readonly string[]): VerifySt
 /** Verifies an open local store. Damage is the result, not an error. @throws TvixError `ERR_STORE_NOT_LOCAL` */
 export async function verifyStore(store: Store, options: VerifyStoreOptions = {}): Promise<VerifyStoreSummary> {
   const local = store.requireLocal("verifying");
-  const summary = await verify(local.castore, { ...options, source: options.source?.castore });
+  return await undisturbed(local.castore, { repair: options.repair === true }, ({ repair }) =>
+    verifyStoreOnce(store, local, { ...options, repair: repair === true }),
+  );
+}
+
+async function verifyStoreOnce(
+  store: Store,
+  local: LocalParts,
+  options: VerifyStoreOptions,
+): Promise<VerifyStoreSummary> {
+  const summary = await verifyOnce(local.castore, { ...options, source: options.source?.castore });
   const damage: Damage[] = [...summary.damage];
   const paths = await verifyPathInfos(store, local, options, damage);
   verifyNarIndex(local, options.repair === true, damage);

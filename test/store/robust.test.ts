@@ -11,6 +11,7 @@ import { describe, expect, test } from "vitest";
 import { TvixError } from "../../lib/base/error.ts";
 import { asDigest, digestText, EMPTY_DIGEST } from "../../lib/castore/digest.ts";
 import { decodeLocation, type Location } from "../../lib/castore/local/packs.ts";
+import { undisturbed } from "../../lib/castore/local/verify.ts";
 import { pseudoRandomBytes } from "../../lib/castore/testing.ts";
 import { PackReader } from "../../lib/native/pack.ts";
 import { collectGarbage } from "../../lib/store/gc.ts";
@@ -192,6 +193,34 @@ describe("readers in processes of their own", () => {
         expect(await ended(one.process), one.lines.join("\n")).toBe(0);
       }
       await expectWhole(directory, first.lines.filter(isStorePath));
+    },
+    TIMEOUT,
+  );
+});
+
+describe("a verification", () => {
+  test(
+    "is begun anew when something was collected beside it, and mends nothing before it is sure",
+    async () => {
+      const directory = fresh();
+      const [live = "", dead = ""] = overlapping(2, 20, 11);
+      const run = (...args: string[]) =>
+        spawnSync(process.execPath, ["--import", "tsx", child, ...args], { stdio: ["ignore", "ignore", "inherit"] });
+      expect(run("import", directory, live).status).toBe(0);
+      const store = await openStore(directory, { readOnly: true });
+      const { castore } = store.requireLocal("verifying");
+      const damage = [{ kind: "chunk", object: "b3:…", problem: "it seems to be gone", repaired: false }] as const;
+      const repairs: (boolean | undefined)[] = [];
+      const result = await undisturbed(castore, { repair: true }, async ({ repair }) => {
+        repairs.push(repair);
+        if (repairs.length > 2) return { damage };
+        expect([run("churn", directory, dead).status, run("gc", directory).status]).toEqual([0, 0]);
+        return { damage };
+      });
+      expect(result).toEqual({ damage });
+      expect(repairs).toEqual([false, false, false, true]);
+      expect(await undisturbed(castore, { repair: true }, async () => ({ damage: [] }))).toEqual({ damage: [] });
+      await store.close();
     },
     TIMEOUT,
   );

@@ -259,6 +259,11 @@ export class LocalIndex {
     return this.#number("generation");
   }
 
+  /** How many pack numbers were given: while it stands still, nobody has moved chunks to a new pack. */
+  packNumbers(): number {
+    return this.#number("next-pack");
+  }
+
   /** Inside {@link write}: notes that entries were removed. */
   advanceGeneration(): void {
     this.#meta.putSealed(encodeUtf8("generation"), encodeUtf8(String(this.generation() + 1)));

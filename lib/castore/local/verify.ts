@@ -55,7 +55,41 @@ export interface VerifySummary {
 
 /** Verifies a local store. Damage is the result, not an error. */
 export async function verify(store: LocalStore, options: VerifyOptions = {}): Promise<VerifySummary> {
+  return await undisturbed(store, options, (now) => verifyOnce(store, now));
+}
+
+/** As {@link verify}, once: what a collection moves or removes meanwhile is taken for damage. */
+export async function verifyOnce(store: LocalStore, options: VerifyOptions): Promise<VerifySummary> {
   return await new Verification(store, options).run();
+}
+
+/** What a collection changes, whatever it does; an import may, too. */
+async function stateOf({ index, packs }: LocalStore): Promise<string> {
+  const numbers = await packs.list();
+  index.refresh();
+  return `${index.generation()} ${index.packNumbers()} ${numbers.join(" ")}`;
+}
+
+/** Times that a verification is begun anew because of a collection beside it. */
+const ATTEMPTS = 20;
+
+/**
+ * Runs a verification until nothing was collected beside it, or it found nothing wrong. Mending comes last: what only
+ * seems to be damaged must not be touched.
+ */
+export async function undisturbed<T extends { readonly damage: readonly Damage[] }>(
+  store: LocalStore,
+  options: VerifyOptions,
+  run: (options: VerifyOptions) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    const before = await stateOf(store);
+    const summary = await run({ ...options, repair: false });
+    if (summary.damage.length === 0) return summary;
+    const isCalm = (await stateOf(store)) === before;
+    if (!isCalm && attempt < ATTEMPTS) continue;
+    return isCalm && options.repair === true ? await run(options) : summary;
+  }
 }
 
 /** A chunk of the index, in the packs where they belong. */
