@@ -198,6 +198,32 @@ describe("readers in processes of their own", () => {
   );
 });
 
+describe("a collection", () => {
+  test(
+    "takes with it what an import without a root wrote after it had looked, and what that relied on",
+    async () => {
+      const directory = fresh();
+      const [live = "", dead = "", , late = ""] = overlapping(4, 20, 12);
+      const run = (...args: string[]) =>
+        spawnSync(process.execPath, ["--import", "tsx", child, ...args], { stdio: ["ignore", "ignore", "inherit"] });
+      expect([run("import", directory, live).status, run("churn", directory, dead).status]).toEqual([0, 0]);
+      const store = await openStore(directory);
+      let isMarked = false;
+      let imports = 0;
+      // It is asked whether to go on between looking for what is dead and removing it.
+      const throwIfAborted = () => {
+        if (isMarked && imports++ === 0) expect(run("churn", directory, late).status).toBe(0);
+      };
+      const signal = { aborted: false, throwIfAborted } as AbortSignal;
+      await collectGarbage(store, { signal, onProgress: ({ phase }) => (isMarked ||= phase === "mark") });
+      expect(imports).toBeGreaterThan(0);
+      await store.close();
+      await expectWhole(directory, []);
+    },
+    TIMEOUT,
+  );
+});
+
 describe("a verification", () => {
   test(
     "is begun anew when something was collected beside it, and mends nothing before it is sure",

@@ -15,7 +15,7 @@ import { asDigest, type Digest } from "../digest.ts";
 import type { Node } from "../node.ts";
 import type { OperationOptions } from "../progress.ts";
 import { DigestList } from "./batch.ts";
-import type { Table } from "./index.ts";
+import type { LocalIndex, Table } from "./index.ts";
 import { Marker } from "./mark.ts";
 import { decodeLocation, encodeLocation, fileSize, type Location, type OpenPack, PACK_LIMIT } from "./packs.ts";
 import type { LocalStore } from "./store.ts";
@@ -58,9 +58,11 @@ export interface CollectSummary {
 
 interface Dead {
   readonly chunks: DigestList;
-  readonly blobs: DigestList;
-  readonly directories: DigestList;
+  blobs: DigestList;
+  directories: DigestList;
   chunkBytes: number;
+  /** The state of the tables in which they were found. */
+  readonly state: string;
 }
 
 /**
@@ -154,11 +156,13 @@ function sweepableBytes(store: LocalStore, locked: LockedPacks): number {
 
 function findDead(store: LocalStore, marker: Marker, locked: LockedPacks): Dead {
   const { index } = store;
+  const state = stateOf(index);
   const dead: Dead = {
     chunks: new DigestList(),
-    blobs: new DigestList(),
-    directories: new DigestList(),
+    blobs: deadKeys(index.blobs, (digest) => marker.hasBlob(digest)),
+    directories: deadKeys(index.directories, (digest) => marker.hasDirectory(digest)),
     chunkBytes: 0,
+    state,
   };
   for (const { key, value } of index.chunks.entries()) {
     const location = decodeLocation(value);
@@ -166,17 +170,29 @@ function findDead(store: LocalStore, marker: Marker, locked: LockedPacks): Dead 
     dead.chunks.push(key);
     dead.chunkBytes += location?.length ?? 0;
   }
-  for (const { key } of index.blobs.entries()) if (!marker.hasBlob(asDigest(key))) dead.blobs.push(key);
-  for (const { key } of index.directories.entries()) {
-    if (!marker.hasDirectory(asDigest(key))) dead.directories.push(key);
-  }
   return dead;
+}
+
+function deadKeys(table: Table, alive: (digest: Digest) => boolean): DigestList {
+  const dead = new DigestList();
+  for (const { key } of table.entries()) if (!alive(asDigest(key))) dead.push(key);
+  return dead;
+}
+
+/** Changes when a directory or a list of chunks is added, or a collection removes anything. */
+function stateOf(index: LocalIndex): string {
+  return `${index.generation()} ${index.directories.count} ${index.blobs.count}`;
 }
 
 function sweep(store: LocalStore, hooks: CollectHooks, marker: Marker, dead: Dead): void {
   const { index } = store;
   index.write(() => {
     for (const root of hooks.roots()) marker.mark(root);
+    if (stateOf(index) !== dead.state) {
+      // An import without a root has come between, and may have relied on chunks that go now: so goes what it wrote.
+      dead.blobs = deadKeys(index.blobs, (digest) => marker.hasBlob(digest));
+      dead.directories = deadKeys(index.directories, (digest) => marker.hasDirectory(digest));
+    }
     let removed = 0;
     const removeFrom = (table: Table, list: DigestList, alive: (digest: Digest) => boolean) => {
       for (let i = 0; i < list.length; i++) {
