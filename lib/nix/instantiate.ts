@@ -3,7 +3,6 @@ import { TvixError } from "../base/error.ts";
 import { decodeUtf8, latin1ToBytes } from "../base/text.ts";
 import { CollectedError } from "../castore/local/batch.ts";
 import { referencesOf } from "../derivation/model.ts";
-import type { DerivationOutline } from "../derivation/parse.ts";
 import { nixHash } from "../formats/hash.ts";
 import { sourcePath, StorePath } from "../formats/store-path.ts";
 import { copyClosure } from "../store/copy.ts";
@@ -107,14 +106,14 @@ class Writer {
     const texts: StoredText[] = [];
     // In the order of evaluation, which has inputs first.
     for (const [path, bytes] of this.#world.known.all()) {
-      if (!derivations.has(path) || (await this.#has(path))) continue;
-      const outline = this.#world.known.outline(path) as DerivationOutline;
+      const outline = derivations.get(path);
+      if (outline === undefined || (await this.#has(path))) continue;
       const references = Array.from(referencesOf(outline), (reference) => this.#parse(reference));
       const { name } = this.#parse(path);
       texts.push({ name, bytes: bytes.slice(), references });
       this.#present.set(path, this.#parse(path));
     }
-    for (const path of derivations) {
+    for (const path of derivations.keys()) {
       if (this.#present.has(path) || (await this.#has(path))) continue;
       throw missingInput(path);
     }

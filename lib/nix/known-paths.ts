@@ -20,7 +20,8 @@ import { StorePath } from "../formats/store-path.ts";
 
 /** What {@link KnownPaths.closure} answers, as absolute paths. */
 export interface Closure {
-  readonly derivations: ReadonlySet<string>;
+  /** With what each makes and uses, where that is known. */
+  readonly derivations: ReadonlyMap<string, DerivationOutline | undefined>;
   readonly sources: ReadonlySet<string>;
   readonly settled: ReadonlySet<string>;
 }
@@ -92,20 +93,22 @@ export class KnownPaths {
 
   /** A derivation by its path. */
   derivation(path: string): Derivation | undefined {
-    const kept = this.unreadable.get(path);
-    if (kept !== undefined) return kept;
-    const file = this.files.get(path) ?? this.readFile(path);
-    if (file === undefined) return undefined;
-    const { name } = StorePath.parseAbsolute(path, this.storeDir);
-    return parseDerivation(file, name.slice(0, -".drv".length));
+    return this.read(path, (file) => {
+      const { name } = StorePath.parseAbsolute(path, this.storeDir);
+      return parseDerivation(file, name.slice(0, -".drv".length));
+    });
   }
 
   /** What a derivation makes and uses. */
   outline(path: string): DerivationOutline | undefined {
+    return this.read(path, parseOutline);
+  }
+
+  private read<T>(path: string, parse: (file: Uint8Array) => T): T | Derivation | undefined {
     const kept = this.unreadable.get(path);
     if (kept !== undefined) return kept;
     const file = this.files.get(path) ?? this.readFile(path);
-    return file && parseOutline(file);
+    return file && parse(file);
   }
 
   /** The paths of everything evaluated so far, and the files. */
@@ -118,17 +121,18 @@ export class KnownPaths {
    * not looked into.
    */
   closure(roots: readonly string[], settled: ReadonlySet<string> = NOTHING): Closure {
-    const closure = { derivations: new Set<string>(), sources: new Set<string>(), settled: new Set<string>() };
+    const derivations = new Map<string, DerivationOutline | undefined>();
+    const closure = { derivations, sources: new Set<string>(), settled: new Set<string>() };
     const pending = [...roots];
     while (pending.length > 0) {
       const path = pending.pop() as string;
-      if (closure.derivations.has(path)) continue;
+      if (derivations.has(path)) continue;
       if (settled.has(path)) {
         closure.settled.add(path);
         continue;
       }
-      closure.derivations.add(path);
       const outline = this.outline(path);
+      derivations.set(path, outline);
       if (outline === undefined) continue;
       for (const source of outline.inputSrcs) {
         if (source.endsWith(".drv")) pending.push(source);

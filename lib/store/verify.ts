@@ -84,8 +84,8 @@ function unusableIndex(directory: string, problems: readonly string[]): VerifySt
 /** Verifies an open local store. Damage is the result, not an error. @throws TvixError `ERR_STORE_NOT_LOCAL` */
 export async function verifyStore(store: Store, options: VerifyStoreOptions = {}): Promise<VerifyStoreSummary> {
   const local = store.requireLocal("verifying");
-  return await undisturbed(local.castore, { repair: options.repair === true }, ({ repair }) =>
-    verifyStoreOnce(store, local, { ...options, repair: repair === true }),
+  return await undisturbed(local.castore, options.repair === true, (repair) =>
+    verifyStoreOnce(store, local, { ...options, repair }),
   );
 }
 

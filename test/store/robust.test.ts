@@ -61,6 +61,14 @@ function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Started {
   return { process: process_, lines };
 }
 
+/** Runs one to its end. */
+function runChild(...args: string[]): void {
+  const { status } = spawnSync(process.execPath, ["--import", "tsx", child, ...args], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  expect(status, args.join(" ")).toBe(0);
+}
+
 const ended = (process_: ChildProcess) =>
   new Promise<number | null>((done) => {
     if (process_.exitCode !== null) done(process_.exitCode);
@@ -204,15 +212,14 @@ describe("a collection", () => {
     async () => {
       const directory = fresh();
       const [live = "", dead = "", , late = ""] = overlapping(4, 20, 12);
-      const run = (...args: string[]) =>
-        spawnSync(process.execPath, ["--import", "tsx", child, ...args], { stdio: ["ignore", "ignore", "inherit"] });
-      expect([run("import", directory, live).status, run("churn", directory, dead).status]).toEqual([0, 0]);
+      runChild("import", directory, live);
+      runChild("churn", directory, dead);
       const store = await openStore(directory);
       let isMarked = false;
       let imports = 0;
       // It is asked whether to go on between looking for what is dead and removing it.
       const throwIfAborted = () => {
-        if (isMarked && imports++ === 0) expect(run("churn", directory, late).status).toBe(0);
+        if (isMarked && imports++ === 0) runChild("churn", directory, late);
       };
       const signal = { aborted: false, throwIfAborted } as AbortSignal;
       await collectGarbage(store, { signal, onProgress: ({ phase }) => (isMarked ||= phase === "mark") });
@@ -230,22 +237,21 @@ describe("a verification", () => {
     async () => {
       const directory = fresh();
       const [live = "", dead = ""] = overlapping(2, 20, 11);
-      const run = (...args: string[]) =>
-        spawnSync(process.execPath, ["--import", "tsx", child, ...args], { stdio: ["ignore", "ignore", "inherit"] });
-      expect(run("import", directory, live).status).toBe(0);
+      runChild("import", directory, live);
       const store = await openStore(directory, { readOnly: true });
       const { castore } = store.requireLocal("verifying");
       const damage = [{ kind: "chunk", object: "b3:…", problem: "it seems to be gone", repaired: false }] as const;
-      const repairs: (boolean | undefined)[] = [];
-      const result = await undisturbed(castore, { repair: true }, async ({ repair }) => {
+      const repairs: boolean[] = [];
+      const result = await undisturbed(castore, true, async (repair) => {
         repairs.push(repair);
         if (repairs.length > 2) return { damage };
-        expect([run("churn", directory, dead).status, run("gc", directory).status]).toEqual([0, 0]);
+        runChild("churn", directory, dead);
+        runChild("gc", directory);
         return { damage };
       });
       expect(result).toEqual({ damage });
       expect(repairs).toEqual([false, false, false, true]);
-      expect(await undisturbed(castore, { repair: true }, async () => ({ damage: [] }))).toEqual({ damage: [] });
+      expect(await undisturbed(castore, true, async () => ({ damage: [] }))).toEqual({ damage: [] });
       await store.close();
     },
     TIMEOUT,
@@ -258,9 +264,7 @@ describe("a chunk that is moved between the look-up and the reading", () => {
     async (moves) => {
       const directory = fresh();
       const [live = "", other = ""] = overlapping(2, 20, 8);
-      const run = (...args: string[]) =>
-        spawnSync(process.execPath, ["--import", "tsx", child, ...args], { stdio: ["ignore", "pipe", "inherit"] });
-      expect(run("import", directory, live).status).toBe(0);
+      runChild("import", directory, live);
       const store = await openStore(directory, { readOnly: true });
       const { blobs, directories, packs } = store.requireLocal("reading").castore;
       const [root] = await listRoots(store);
@@ -274,8 +278,8 @@ describe("a chunk that is moved between the look-up and the reading", () => {
         seen.push(pack);
         // Another process moves it at the worst moment: it brings what is dead into the pack, and collects.
         if (seen.length <= moves) {
-          expect(run("churn", directory, other).status).toBe(0);
-          expect(run("gc", directory).status).toBe(0);
+          runChild("churn", directory, other);
+          runChild("gc", directory);
         }
         return PackReader.open(packs.path(pack));
       });

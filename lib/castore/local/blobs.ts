@@ -256,7 +256,7 @@ function cut(bytes: Uint8Array, lengths: Iterable<number>): { digest: Digest; by
 }
 
 /** What reading a chunk failed with: where its pack is damaged or not there, the chunk is named. */
-export function readFailure(error: unknown, digest: Digest, place: Location): unknown {
+function readFailure(error: unknown, digest: Digest, place: Location): unknown {
   if (!(error instanceof TvixError)) return error;
   const where = `in pack ${place.pack} at ${place.offset}: ${error.message}`;
   if (["ERR_PACK_CORRUPT", "ERR_PACK_MISSING", "ERR_PACK_FORMAT"].includes(error.code)) return corrupt(digest, where);

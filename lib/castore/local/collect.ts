@@ -56,10 +56,14 @@ export interface CollectSummary {
   readonly busyPacks: number;
 }
 
+interface DeadTrees {
+  readonly blobs: DigestList;
+  readonly directories: DigestList;
+}
+
 interface Dead {
   readonly chunks: DigestList;
-  blobs: DigestList;
-  directories: DigestList;
+  trees: DeadTrees;
   chunkBytes: number;
   /** The state of the tables in which they were found. */
   readonly state: string;
@@ -137,8 +141,8 @@ async function sweepAndRepack(
     liveBytes: marker.bytes,
     removedChunks: dead.chunks.length,
     removedBytes: dead.chunkBytes,
-    removedBlobs: dead.blobs.length,
-    removedDirectories: dead.directories.length,
+    removedBlobs: dead.trees.blobs.length,
+    removedDirectories: dead.trees.directories.length,
     freedBytes,
     busyPacks: locked.busy.size,
   };
@@ -156,13 +160,11 @@ function sweepableBytes(store: LocalStore, locked: LockedPacks): number {
 
 function findDead(store: LocalStore, marker: Marker, locked: LockedPacks): Dead {
   const { index } = store;
-  const state = stateOf(index);
   const dead: Dead = {
     chunks: new DigestList(),
-    blobs: deadKeys(index.blobs, (digest) => marker.hasBlob(digest)),
-    directories: deadKeys(index.directories, (digest) => marker.hasDirectory(digest)),
+    trees: deadTrees(index, marker),
     chunkBytes: 0,
-    state,
+    state: stateOf(index),
   };
   for (const { key, value } of index.chunks.entries()) {
     const location = decodeLocation(value);
@@ -171,6 +173,13 @@ function findDead(store: LocalStore, marker: Marker, locked: LockedPacks): Dead 
     dead.chunkBytes += location?.length ?? 0;
   }
   return dead;
+}
+
+function deadTrees(index: LocalIndex, marker: Marker): DeadTrees {
+  return {
+    blobs: deadKeys(index.blobs, (digest) => marker.hasBlob(digest)),
+    directories: deadKeys(index.directories, (digest) => marker.hasDirectory(digest)),
+  };
 }
 
 function deadKeys(table: Table, alive: (digest: Digest) => boolean): DigestList {
@@ -188,19 +197,16 @@ function sweep(store: LocalStore, hooks: CollectHooks, marker: Marker, dead: Dea
   const { index } = store;
   index.write(() => {
     for (const root of hooks.roots()) marker.mark(root);
-    if (stateOf(index) !== dead.state) {
-      // An import without a root has come between, and may have relied on chunks that go now: so goes what it wrote.
-      dead.blobs = deadKeys(index.blobs, (digest) => marker.hasBlob(digest));
-      dead.directories = deadKeys(index.directories, (digest) => marker.hasDirectory(digest));
-    }
+    // An import without a root has come between, and may have relied on chunks that go now: so goes what it wrote.
+    if (stateOf(index) !== dead.state) dead.trees = deadTrees(index, marker);
     let removed = 0;
     const removeFrom = (table: Table, list: DigestList, alive: (digest: Digest) => boolean) => {
       for (let i = 0; i < list.length; i++) {
         if (!alive(list.at(i)) && table.remove(list.at(i))) removed++;
       }
     };
-    removeFrom(index.directories, dead.directories, (digest) => marker.hasDirectory(digest));
-    removeFrom(index.blobs, dead.blobs, (digest) => marker.hasBlob(digest));
+    removeFrom(index.directories, dead.trees.directories, (digest) => marker.hasDirectory(digest));
+    removeFrom(index.blobs, dead.trees.blobs, (digest) => marker.hasBlob(digest));
     removeFrom(index.chunks, dead.chunks, (digest) => marker.hasChunk(digest));
     hooks.sweep?.(marker);
     if (removed > 0) index.advanceGeneration();

@@ -55,7 +55,7 @@ export interface VerifySummary {
 
 /** Verifies a local store. Damage is the result, not an error. */
 export async function verify(store: LocalStore, options: VerifyOptions = {}): Promise<VerifySummary> {
-  return await undisturbed(store, options, (now) => verifyOnce(store, now));
+  return await undisturbed(store, options.repair === true, (repair) => verifyOnce(store, { ...options, repair }));
 }
 
 /** As {@link verify}, once: what a collection moves or removes meanwhile is taken for damage. */
@@ -79,16 +79,16 @@ const ATTEMPTS = 20;
  */
 export async function undisturbed<T extends { readonly damage: readonly Damage[] }>(
   store: LocalStore,
-  options: VerifyOptions,
-  run: (options: VerifyOptions) => Promise<T>,
+  repair: boolean,
+  run: (repair: boolean) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     const before = await stateOf(store);
-    const summary = await run({ ...options, repair: false });
+    const summary = await run(false);
     if (summary.damage.length === 0) return summary;
     const isCalm = (await stateOf(store)) === before;
     if (!isCalm && attempt < ATTEMPTS) continue;
-    return isCalm && options.repair === true ? await run(options) : summary;
+    return isCalm && repair ? await run(true) : summary;
   }
 }
 

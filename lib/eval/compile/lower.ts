@@ -54,9 +54,6 @@ export interface LowerOptions {
   readonly late?: boolean;
 }
 
-const NEAR_FUNCTIONS = 8;
-const NEAR_SLOTS = 32;
-
 /** Sets and lists with at most this many items that need thunks are built at once instead of being delayed. */
 const IMMEDIATE_THUNKS = 2;
 const IMMEDIATE_ITEMS = 16;
@@ -611,6 +608,8 @@ function areCheap(items: readonly Node[]): boolean {
   return items.length <= IMMEDIATE_ITEMS && items.filter((item) => item.op === "thunk").length <= IMMEDIATE_THUNKS;
 }
 
+const NEAR_FUNCTIONS = 8;
+const NEAR_SLOTS = 32;
 /** Instructions that read the nearest variables, which are most: by functions outwards, then by slot. */
 const NEAR = Array.from({ length: NEAR_FUNCTIONS }, (_function, up) =>
   Array.from({ length: NEAR_SLOTS }, (_variable, slot): Node => ({ op: "local", place: { up, slot } })),

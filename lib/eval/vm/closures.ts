@@ -16,13 +16,12 @@ import type { Fn, FormalSlot, LogicNode, Node, Program, ThunkNode } from "../ir/
 import { Attrs, EMPTY_ATTRS, SlotPositions } from "../value/attrs.ts";
 import { type FormalInfo, Lambda, type LambdaInfo } from "../value/function.ts";
 import { internShape } from "../value/shape.ts";
-import { ContextBuilder, makeString } from "../value/string.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
 import { EMPTY_LIST } from "../value/list.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
 import type { Value, Whnf } from "../value/value.ts";
-import { call1, call2, delayAll } from "./call.ts";
-import { type Addend, addend, addValues, appended, appendToPath, interpolated } from "./coerce.ts";
+import { call1, call2, callMany, delayAll } from "./call.ts";
+import { type Addend, addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
 import { equalValues } from "./equal.ts";
 import { type Frame, type Level, levelOf, newFrame, readVariable } from "./frame.ts";
 import { difference } from "./difference.ts";
@@ -345,19 +344,12 @@ class ClosureCompiler {
         return this.logic(node, level);
       case "interpolate": {
         const parts = node.parts.map((part) => this.strict(part, level));
-        return this.placed(node.at, (frame) => {
-          let text = "";
-          let context: ContextBuilder | undefined;
-          for (const part of parts) {
-            const piece = interpolated(unit.rt, part(frame));
-            if (typeof piece === "string") text += piece;
-            else {
-              (context ??= new ContextBuilder()).add(piece.context);
-              text += piece.text;
-            }
-          }
-          return context === undefined ? text : makeString(text, context.context);
-        });
+        return this.placed(node.at, (frame) =>
+          interpolate(
+            unit.rt,
+            parts.map((part) => interpolated(unit.rt, part(frame))),
+          ),
+        );
       }
       case "append": {
         const base = this.strict(node.base, level);
@@ -586,13 +578,10 @@ class ClosureCompiler {
     return (frame) => {
       const f = callee(frame);
       try {
-        const { length } = args;
-        let result = f;
-        let i = 0;
-        for (; i + 1 < length; i += 2) {
-          result = call2(result, (args[i] as Lazy)(frame), (args[i + 1] as Lazy)(frame));
-        }
-        return i < length ? call1(result, (args[i] as Lazy)(frame)) : result;
+        return callMany(
+          f,
+          args.map((arg) => arg(frame)),
+        );
       } catch (error) {
         throw calling(error, f, unit, at);
       }

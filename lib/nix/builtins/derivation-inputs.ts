@@ -21,9 +21,9 @@ export function inputsOf(context: StringContext, known: KnownPaths): Pick<Deriva
     else {
       const { derivations, sources } = known.closure([element.drv]);
       for (const source of sources) inputSrcs.add(source);
-      for (const drv of derivations) {
+      for (const [drv, outline] of derivations) {
         inputSrcs.add(drv);
-        for (const output of known.outline(drv)?.outputs.keys() ?? []) addOutput(inputDrvs, drv, output);
+        for (const output of outline?.outputs.keys() ?? []) addOutput(inputDrvs, drv, output);
       }
     }
   }
