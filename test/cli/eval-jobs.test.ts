@@ -110,6 +110,19 @@ test("tells more on request, of a part of the value and with arguments", () => {
   expect(parse(run("-A", "inner.base").stdout)).toMatchObject([{ attr: "", attrPath: [], name: "base" }]);
 });
 
+test("a job is kept when another one needs it; a set of jobs, always", () => {
+  const text = `let make = name: input: derivation { inherit name input; system = "s"; builder = "b"; }; in rec {
+    a = builtins.trace "a" (make "a" "");
+    b = builtins.trace "b" (make "b" a);
+    c = make "c" [ a set.one ];
+    d = make "d" [ a set.one ];
+    set = builtins.trace "set" { recurseForDerivations = true; one = make "one" ""; };
+  }`;
+  const { stdout, stderr } = run("--workers", "1", "-E", text);
+  expect(parse(stdout).map(({ attr }) => attr)).toEqual(["a", "b", "c", "d", "set.one"]);
+  expect(stderr.split("\n").sort()).toEqual(["", "trace: a", "trace: a", "trace: b", "trace: set"]);
+});
+
 test("tells of names with dots, of requirements, and of what each derivation is to a function", () => {
   const text = `let make = name: attributes: derivation ({ inherit name; system = "s"; builder = "b"; } // attributes); in rec {
     a = make "a" { requiredSystemFeatures = [ "kvm" "big" ]; };

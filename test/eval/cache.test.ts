@@ -63,6 +63,28 @@ test("a unit that ran as closures is remembered, stored cold when it is met agai
   expect(stored()).toEqual([true]);
 });
 
+test("in an evaluation of many sources the cache is used for the first ones", () => {
+  const storage = new MemoryStorage();
+  const files = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`/${i}.nix`, `{ value = ${i}; }`]));
+  const sum = Object.keys(files).map((name) => `(import ${name}).value`);
+  const run = (): number => {
+    let cached = 0;
+    const backend = tieredBackend({ host: nodeScriptHost(), storage, cachedSources: 5 });
+    const observer: Observer = {
+      unit: (_file, _bytes, _ms, origin) => {
+        if (origin === "cache") cached++;
+      },
+    };
+    expect(new Evaluator({ io: memoryIO({ files }), backend, observer }).evaluate(sum.join("+"))).toBe(190);
+    backend.flush();
+    return cached;
+  };
+  expect(run()).toBe(0);
+  expect(storage.entries.size).toBe(5);
+  expect(run()).toBe(5);
+  expect(storage.entries.size).toBe(5);
+});
+
 test("of many small units the first run as JavaScript, the others as closures", () => {
   const storage = new MemoryStorage();
   const backend = tieredBackend({ host: nodeScriptHost(), storage, javascriptLimit: 100 });

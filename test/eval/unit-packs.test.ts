@@ -54,6 +54,16 @@ test("packs stay few, and all that was written is there", () => {
   for (let n = 0; n < 300; n++) expect(packs.read(key(n))).toHaveLength(1 + ((n * 7919) % 2000));
 });
 
+test("the oldest packs go where all together would be too large", () => {
+  const directory = fresh();
+  const packs = unitPacks(directory, 20_000);
+  for (const [n, length] of [12_000, 5_000, 2_000].entries()) packs.write([{ key: key(n), bytes: bytes(n, length) }]);
+  expect(readdirSync(directory)).toHaveLength(3);
+  packs.write([{ key: key(3), bytes: bytes(3, 900) }]);
+  expect(readdirSync(directory)).toHaveLength(3);
+  expect([0, 1, 2, 3].map((n) => packs.read(key(n))?.length)).toEqual([undefined, 5_000, 2_000, 900]);
+});
+
 test("a damaged pack is as if it were not there", () => {
   const directory = fresh();
   unitPacks(directory).write([{ key: key(1), bytes: bytes(1) }]);

@@ -3,7 +3,7 @@
 // An evaluation reads and adds hundreds of units, and making a file costs more than filling it. So that the packs stay
 // few, a new one takes in the younger ones that together are not much smaller: each pack is at least half as large as
 // all that are younger, and what is stored is copied a few times at most. A unit in several packs is that of the
-// youngest.
+// youngest. The oldest packs go when all together are too large: what of them is still in use is compiled once more.
 //
 //   pack := magic (8 bytes) · how many units (u32, little endian)
 //           · for each, sorted: key (44) · where its bytes are (u32) · how many (u32)
@@ -30,12 +30,17 @@ const KEY = 44;
 const ENTRY = KEY + 8;
 /** A larger pack is left as it is: nobody waits for more than this to be copied. */
 const MERGE_LIMIT = 1 << 28;
+/** What packs may take together, in bytes. */
+const LIMIT = 1 << 30;
 /** How many packs there may be whatever their sizes; many processes that write at once may leave more for a while. */
 const MOST_PACKS = 24;
 const PACK_NAME = /^(\d{1,15})-[a-z0-9]+\.pack$/;
 
-/** Keeps units in a directory, which is made when needed. Whatever fails is as if nothing were stored. */
-export function unitPacks(directory: string): UnitStorage {
+/**
+ * Keeps units in a directory, which is made when needed. Whatever fails is as if nothing were stored.
+ * @param limit what packs may take together, in bytes; a single one may be larger. Default 1 GiB
+ */
+export function unitPacks(directory: string, limit: number = LIMIT): UnitStorage {
   let opened: Pack[] | undefined;
   return {
     read: (key) => {
@@ -47,7 +52,7 @@ export function unitPacks(directory: string): UnitStorage {
       return undefined;
     },
     write: (entries) => {
-      if (entries.length > 0) addPack(directory, entries);
+      if (entries.length > 0) addPack(directory, entries, limit);
       // What is asked for next may be what has been written by now, here or elsewhere.
       for (const pack of opened ?? []) pack.close();
       opened = undefined;
@@ -146,7 +151,7 @@ function openPacks(directory: string): Pack[] {
   return packs.sort((a, b) => b.number - a.number || (a.name < b.name ? -1 : 1));
 }
 
-function addPack(directory: string, entries: readonly UnitEntry[]): void {
+function addPack(directory: string, entries: readonly UnitEntry[], limit: number): void {
   const packs = openPacks(directory);
   const units = new Map(entries.map(({ key, bytes }) => [key, bytes]));
   // Threads of a process write at the same time, too.
@@ -154,16 +159,18 @@ function addPack(directory: string, entries: readonly UnitEntry[]): void {
   const draft = join(directory, `${name}.draft`);
   try {
     const replaced = younger(packs, entries);
+    const kept = packs.slice(replaced.length);
     for (const pack of replaced) {
       for (const { key, bytes } of pack.units(directory)) if (!units.has(key)) units.set(key, bytes);
     }
     mkdirSync(directory, { recursive: true });
-    writePack(
+    let size = writePack(
       draft,
       [...units].map(([key, bytes]) => ({ key, bytes })).sort((a, b) => (a.key < b.key ? -1 : 1)),
     );
     renameSync(draft, join(directory, name));
-    for (const pack of replaced) rmSync(join(directory, pack.name), { force: true });
+    const tooMuch = kept.filter((pack) => (size += pack.size) > limit);
+    for (const pack of [...replaced, ...tooMuch]) rmSync(join(directory, pack.name), { force: true });
   } catch {
     // A read-only or full disk: no half-written pack.
     removeDraft(draft);
@@ -193,7 +200,8 @@ function younger(packs: readonly Pack[], entries: readonly UnitEntry[]): readonl
   return packs.slice(0, count);
 }
 
-function writePack(path: string, units: readonly UnitEntry[]): void {
+/** Returns the size of what it wrote. */
+function writePack(path: string, units: readonly UnitEntry[]): number {
   const head = Buffer.alloc(HEADER + units.length * ENTRY);
   MAGIC.copy(head);
   head.writeUInt32LE(units.length, MAGIC.length);
@@ -208,6 +216,7 @@ function writePack(path: string, units: readonly UnitEntry[]): void {
   const file = openSync(path, "wx");
   try {
     if (writevSync(file, [head, ...units.map(({ bytes }) => bytes)]) !== from) throw new RangeError("the disk is full");
+    return from;
   } finally {
     closeSync(file);
   }

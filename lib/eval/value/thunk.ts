@@ -57,6 +57,21 @@ export class Thunk {
     }
   }
 
+  /** Another thunk of the same value. What it computes is its own: this one's holders do not keep it. */
+  twin(): Thunk {
+    const twin = new Thunk(raise, this.slot, this.extra);
+    twin.code = this.code;
+    return twin;
+  }
+
+  /** Takes over what a twin has computed. */
+  adopt({ code, slot }: Thunk): void {
+    if (code !== null) return;
+    this.code = null;
+    this.slot = slot;
+    this.extra = undefined;
+  }
+
   /** The value when it is there, without computing anything. */
   peek(): Whnf | undefined {
     return this.code === null ? (this.slot as Whnf) : undefined;

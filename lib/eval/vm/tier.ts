@@ -5,6 +5,8 @@
 //   which functions ran. Large ones, and all when there have been many, run as closures, which start sooner.
 // - Of what runs as closures for the first time only that is written: most of what is evaluated once is never evaluated
 //   again, and making JavaScript of it takes as long as running it. When it is met again, its JavaScript is written.
+// - In an evaluation of thousands of files the first ones are read from the cache and added to it; of the others making
+//   the instructions anew takes no longer than reading them, and they would fill the cache.
 // - Code that counts is always JavaScript, and kept out of the cache.
 // - Where code generation is forbidden or fails (text nested too deeply for V8's parser), closures do all the work.
 
@@ -48,6 +50,8 @@ export interface TierOptions {
   readonly storage?: UnitStorage;
   /** Sources without a cached unit run as JavaScript up to this many bytes. Default 20 000. */
   readonly javascriptLimit?: number;
+  /** From so many sources on the cache is left alone. Default 2000, as many as a large NixOS system has. */
+  readonly cachedSources?: number;
 }
 
 /** A back end that chooses, and writes what it learnt when asked. */
@@ -66,6 +70,7 @@ interface Pending {
 }
 
 const DEFAULT_LIMIT = 20_000;
+const CACHED_SOURCES = 2000;
 /** So many times the limit of one source runs as JavaScript in all: a program of more sources runs little of each. */
 const LIMIT_OF_ALL = 5;
 const NO_CODE = new Uint8Array(0);
@@ -74,10 +79,12 @@ const NO_CODE = new Uint8Array(0);
 export function tieredBackend(options: TierOptions): TieredBackend {
   const { host, storage } = options;
   const limit = options.javascriptLimit ?? DEFAULT_LIMIT;
+  const cachedSources = options.cachedSources ?? CACHED_SOURCES;
   const pending: Pending[] = [];
   const seen: string[] = [];
   const budget = { left: KEPT_FUNCTIONS };
   let started = 0;
+  let loaded = 0;
   let realm: string | undefined;
 
   const runStored = (unit: Unit, key: string, stored: StoredUnit): (() => Whnf) => {
@@ -113,6 +120,9 @@ export function tieredBackend(options: TierOptions): TieredBackend {
         if (text.length <= limit) return runEmitted(unit, undefined, program(false));
         return compileClosures(program(true).root, unit);
       }
+      const runAnew = (): (() => Whnf) =>
+        compileClosures(program(true).root, unit, { budget, again: () => program(true) });
+      if (loaded++ >= cachedSources) return runAnew();
       realm ??= cacheRealm(unit.globals.keys(), unit.rt.settings.features, host.engine);
       const key = unitKey(realm, text);
       const bytes = storage.read(key);
@@ -124,7 +134,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       }
       if (bytes === undefined) {
         seen.push(key);
-        return compileClosures(program(true).root, unit, { budget, again: () => program(true) });
+        return runAnew();
       }
       const compiled = program(false);
       pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });
@@ -133,6 +143,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
     flush: () => {
       const entries: UnitEntry[] = seen.splice(0).map((key) => ({ key, bytes: SEEN }));
       started = 0;
+      loaded = 0;
       for (const { key, emitted, script } of pending.splice(0)) {
         try {
           const warm = script !== undefined;
