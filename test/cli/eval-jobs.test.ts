@@ -337,11 +337,17 @@ test("a value that fails as a whole is one error, and a failure", () => {
 
 test("a job that needs too much memory fails alone", () => {
   const text = `let job = name: derivation { inherit name; system = "s"; builder = "b"; };
-    in { a = job "a"; b = job "b-\${toString (builtins.length (builtins.concatMap (i: builtins.genList (j: { x = i; y = j; }) 100000) (builtins.genList (i: i) 1000)))}"; c = job "c"; }`;
-  const outcome = run("-E", text, "--workers", "2", "--max-memory-size", "64");
-  const [a, b, c] = parse(outcome.stdout);
-  expect([a?.name, b?.error, c?.name]).toEqual(["a", expect.stringContaining("--max-memory-size"), "c"]);
-  expect(outcome.status).toBe(0);
+    in { a = job "a"; a1 = job "a1"; b = job "b-\${toString (builtins.length (builtins.concatMap (i: builtins.genList (j: { x = i; y = j; }) 100000) (builtins.genList (i: i) 1000)))}"; c = job "c"; d = job "d"; }`;
+  for (const flags of [
+    ["--workers", "2"],
+    ["--workers", "1", "--instantiate"],
+  ]) {
+    const outcome = run("-E", text, ...flags, "--max-memory-size", "64");
+    const [a, a1, b, ...others] = parse(outcome.stdout);
+    expect([a?.name, a1?.name, b?.error]).toEqual(["a", "a1", expect.stringContaining("--max-memory-size")]);
+    expect(others.map(({ name }) => name)).toEqual(["c", "d"]);
+    expect(outcome.status).toBe(0);
+  }
 });
 
 test("writes derivations and keeps them where that is asked for", () => {

@@ -56,6 +56,19 @@ test("each path once, lines in order", () => {
   );
 });
 
+test("what a worker did not tell of before it ended is handed out one by one", () => {
+  const schedule = new Schedule(() => false);
+  const names = (tasks: readonly Task[]): string[] => tasks.map(({ path }) => path.join("."));
+  const [root] = schedule.take(9, 0, 1);
+  schedule.finish(root as Task, { names: ["a", "b", "c", "d", "e", "f", "g"] }, 0);
+  const [a, ...others] = schedule.take(3, 0, 1) as [Task, ...Task[]];
+  schedule.finish(a, { line: "a", failed: false }, 0);
+  schedule.putBack(others);
+  expect(names(schedule.take(3, 0, 1))).toEqual(["b"]);
+  expect(names(schedule.take(3, 0, 1))).toEqual(["c"]);
+  expect(names(schedule.take(3, 0, 1))).toEqual(["d", "e"]);
+});
+
 test("the members of an inner set stay with one worker while there is other work", () => {
   const schedule = new Schedule((path) => path.join(".") === "a.skipped");
   const names = (tasks: readonly Task[]): string[] => tasks.map(({ path }) => path.join("."));

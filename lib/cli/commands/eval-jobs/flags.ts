@@ -41,5 +41,9 @@ export interface Order {
   readonly visit: readonly AttrPath[];
 }
 
-/** From a worker: what came of the paths of an order, one by one, and at its end whether its memory is used up. */
-export type Report = { readonly outcome: Outcome } | { readonly full: boolean };
+/** From a worker: what came of the next paths of an order. */
+export interface Report {
+  readonly outcomes: readonly Outcome[];
+  /** At the end of an order: whether the worker's memory is used up. */
+  readonly full?: boolean;
+}

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { TvixError } from "../../../base/error.ts";
 import { entry } from "../../entry.ts";
-import type { Order, Outcome, Report } from "./flags.ts";
+import type { Order, Report } from "./flags.ts";
 import type { Schedule, Task } from "./schedule.ts";
 import { lineOf } from "./worker.ts";
 
@@ -22,11 +22,11 @@ interface Hand {
   readonly child: ChildProcess;
   /** Which of the workers it is; one that replaces another takes its number. */
   readonly number: number;
-  /** Tasks that it was given and has not reported, in order. */
+  /** Tasks that it was given and has not reported, in order; some may be done. */
   readonly tasks: Task[];
   /** Whether it waits for tasks. */
   idle: boolean;
-  /** Whether it has finished any task. */
+  /** Whether it has reported any task. */
   proven: boolean;
 }
 
@@ -90,13 +90,15 @@ class Pool {
   }
 
   #hear(hand: Hand, report: Report): void {
-    if ("outcome" in report) {
+    const { outcomes, full } = report;
+    for (const outcome of outcomes) {
       hand.proven = true;
-      this.#finish(hand, hand.tasks.shift() as Task, report.outcome);
-      return;
+      this.#schedule.finish(hand.tasks.shift() as Task, outcome, hand.number);
     }
+    this.#options.onProgress();
+    if (full === undefined) return;
     hand.idle = true;
-    if (report.full && !this.#schedule.finished) {
+    if (full && !this.#schedule.finished) {
       this.#hands.delete(hand);
       hand.child.disconnect();
       this.#hire(hand.number);
@@ -104,21 +106,18 @@ class Pool {
     this.#advance();
   }
 
-  #finish(hand: Hand, task: Task, outcome: Outcome): void {
-    this.#schedule.finish(task, outcome, hand.number);
-    this.#options.onProgress();
-  }
-
   /** A worker has ended: when it was told to, or in the middle of a task. */
   #leave(hand: Hand, how: string): void {
     if (!this.#hands.delete(hand)) return;
-    const [current, ...rest] = hand.tasks;
+    const [current, ...others] = hand.tasks;
     if (current !== undefined && this.#failure === undefined) {
-      this.#schedule.putBack(hand.proven ? [current, ...rest] : rest);
-      if (!hand.proven) {
-        // Nothing came before this task: it alone is to blame.
+      if (hand.proven || others.length > 0) {
+        this.#schedule.putBack(hand.tasks);
+      } else {
+        // Nothing came before this task, and nothing was to come after it: it alone is to blame.
         const error = `the evaluation ended its process (${how}): it may need more than --max-memory-size`;
-        this.#finish(hand, current, { line: lineOf(current.path, { error }), failed: true });
+        this.#schedule.finish(current, { line: lineOf(current.path, { error }), failed: true }, hand.number);
+        this.#options.onProgress();
       }
       if (!this.#schedule.finished) this.#hire(hand.number);
     } else if (this.#hands.size === 0 && !this.#schedule.finished) {

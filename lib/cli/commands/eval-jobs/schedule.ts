@@ -11,6 +11,8 @@ export interface Task {
   readonly path: AttrPath;
   /** The worker that it belongs to. */
   readonly home?: number;
+  /** Whether a worker ended before it told of it: it is handed out alone, to see which of several was to blame. */
+  doubted?: boolean;
   outcome?: Outcome;
   /** The tasks of the names below it. */
   children?: readonly Task[];
@@ -41,14 +43,19 @@ export class Schedule {
     const most = Math.min(count, Math.max(1, Math.ceil(waiting.length / (2 * workers))));
     const taken: Task[] = [];
     for (let i = waiting.length - 1; i >= 0 && taken.length < most; i--) {
-      const { home } = waiting[i] as Task;
-      if (home === undefined || home === worker) taken.push(...waiting.splice(i, 1));
+      const { home, doubted } = waiting[i] as Task;
+      if (home !== undefined && home !== worker) continue;
+      if (doubted && taken.length > 0) break;
+      taken.push(...waiting.splice(i, 1));
+      if (doubted) break;
     }
-    return taken.length > 0 ? taken : waiting.splice(0, most).reverse();
+    if (taken.length > 0) return taken;
+    return waiting.splice(0, waiting.slice(0, most).some(({ doubted }) => doubted) ? 1 : most).reverse();
   }
 
-  /** Takes tasks back that were handed out and not visited. */
+  /** Takes tasks back that a worker was given and did not tell of before it ended. */
   putBack(tasks: readonly Task[]): void {
+    for (const task of tasks) task.doubted = true;
     this.#waiting.push(...tasks.toReversed());
   }
 
@@ -68,7 +75,7 @@ export class Schedule {
       });
     task.children = children;
     this.#known += children.length;
-    this.putBack(children);
+    this.#waiting.push(...children.toReversed());
   }
 
   /** Takes the lines that can be printed by now. */

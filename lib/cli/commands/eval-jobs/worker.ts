@@ -34,6 +34,9 @@ const YOUNG = 512;
 /** A heap as full as this is not filled further: collections would come ever more often. */
 const FULL = 0.9;
 
+/** How often outcomes are told, in milliseconds: each message passes through three processes' hands. */
+const TELL_EVERY = 20;
+
 /** Frames of a trace in the text of an error. */
 const FRAMES = 4;
 
@@ -106,23 +109,26 @@ async function visitOrders(
   const port = parentPort as NonNullable<typeof parentPort>;
   const send = (report: Report): void => port.postMessage(report);
   const settled = new Set<string>();
+  let told = -TELL_EVERY;
   // All workers need the root: they compute it while the command still waits for the first answer.
   visit(tree, []);
   for await (const [order] of on(port, "message") as AsyncIterable<[Order | null]>) {
     if (order === null) return;
     const written: string[] = [];
-    const outcomes = order.visit.map((path) => {
+    let outcomes: Outcome[] = [];
+    for (const path of order.visit) {
       const visited = visit(tree, path);
       if ("kind" in visited && visited.kind === "job") written.push(visited.job.drvPath);
-      const outcome = outcomeOf(path, visited);
-      if (store === undefined) send({ outcome });
-      return outcome;
-    });
+      outcomes.push(outcomeOf(path, visited));
+      if (store !== undefined || performance.now() - told < TELL_EVERY) continue;
+      send({ outcomes });
+      outcomes = [];
+      told = performance.now();
+    }
     if (store !== undefined) {
       await instantiate(session.world, store, written, { roots: keep(flags, written), settled });
-      for (const outcome of outcomes) send({ outcome });
     }
-    send({ full: isFull(ceiling) });
+    send({ outcomes, full: isFull(ceiling) });
   }
 }
 
