@@ -19,6 +19,7 @@ export {
   type OutputKind,
   outputKind,
   referencesOf,
+  UNESCAPED,
 } from "./model.ts";
 export {
   type CompleteDerivation,

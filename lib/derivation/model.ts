@@ -19,6 +19,9 @@ export interface Derivation {
   readonly env: ReadonlyMap<string, string>;
 }
 
+/** Chars that the file does not escape where it has names, paths, hashes and the system: none with them reads back. */
+export const UNESCAPED: RegExp = /["\\\n\r\t]/;
+
 /** The three fields of an output as they are in the file; what they mean is told by {@link outputKind}. */
 export interface DerivationOutput {
   /** The output's store path, or empty while it is not known. */

@@ -7,7 +7,7 @@
 import { TvixError } from "../base/error.ts";
 import { bytesToLatin1 } from "../base/text.ts";
 import { AtermReader } from "../formats/aterm.ts";
-import type { Derivation, DerivationOutput, InputDrv } from "./model.ts";
+import { type Derivation, type DerivationOutput, type InputDrv, UNESCAPED } from "./model.ts";
 
 /** Derivations made by derivations made by derivations … at most. */
 const DYNAMIC_DEPTH_MAX = 64;
@@ -150,7 +150,7 @@ function ascending(reader: AtermReader, previous: string | undefined, name: stri
 
 /** Names, paths, hashes and the system are written without escaping; one that would need it is none. */
 function plain(reader: AtermReader, text: string): string {
-  if (/["\\\n\r\t]/.test(text)) {
+  if (UNESCAPED.test(text)) {
     throw new TvixError("ERR_DRV_ESCAPED_NAME", `a name, path, hash or system with escapes (before byte ${reader.at})`);
   }
   return text;

@@ -4,7 +4,7 @@ import { TvixError } from "../base/error.ts";
 import { parseOutputMethod } from "../formats/content-address.ts";
 import { parseDigest } from "../formats/hash.ts";
 import { checkStoreName, outputPathName, STORE_DIR, StorePath } from "../formats/store-path.ts";
-import { type Derivation, type DerivationOutput, type InputDrv, isFixed, outputKind } from "./model.ts";
+import { type Derivation, type DerivationOutput, type InputDrv, isFixed, outputKind, UNESCAPED } from "./model.ts";
 import { fixedOutputPath } from "./output-paths.ts";
 
 /**
@@ -19,7 +19,7 @@ export function validateDerivation(derivation: Derivation, storeDir: string = ST
   const { name } = derivation;
   wrap(() => checkStoreName(`${name}.drv`), "ERR_DRV_NAME", `'${name}' cannot name a derivation`);
   if (derivation.system === "") throw new TvixError("ERR_DRV_NO_SYSTEM", `derivation '${name}' names no system`);
-  if (/["\\\n\r\t]/.test(derivation.system)) {
+  if (UNESCAPED.test(derivation.system)) {
     throw new TvixError("ERR_DRV_SYSTEM", `derivation '${name}' has a system that its file cannot hold`, {
       notes: ["the format does not escape quotes, backslashes and control characters there"],
     });

@@ -56,7 +56,8 @@ const ATTEMPTS = 5;
  *
  * @param drvPaths absolute paths of derivations that `world` has evaluated
  * @throws TvixError `ERR_NIX_INPUT_MISSING` for an input that is neither known nor in the store,
- *   `ERR_NIX_SOURCE_CHANGED` for a source that changed after it was evaluated, or what importing throws
+ *   `ERR_NIX_SOURCE_CHANGED` for a source that changed after it was evaluated, `ERR_DRV_SYSTEM` for a derivation that
+ *   its file would not say, or what importing throws
  */
 export async function instantiate(
   world: World,
@@ -108,6 +109,7 @@ class Writer {
     for (const [path, bytes] of this.#world.known.all()) {
       const outline = derivations.get(path);
       if (outline === undefined || (await this.#has(path))) continue;
+      if (this.#world.known.isMisread(path)) throw misread(path);
       const references = Array.from(referencesOf(outline), (reference) => this.#parse(reference));
       const { name } = this.#parse(path);
       texts.push({ name, bytes: bytes.slice(), references });
@@ -261,6 +263,12 @@ function groupBySize(texts: readonly StoredText[]): StoredText[][] {
 function originOf(source: Source): string {
   if (source.kind === "text") return "a text";
   return "origin" in source ? source.origin : "what was fetched";
+}
+
+function misread(path: string): TvixError {
+  return new TvixError("ERR_DRV_SYSTEM", `the derivation '${path}' has a system that its file cannot hold`, {
+    notes: ["the format does not escape quotes and backslashes there: take them out of its attribute 'system'"],
+  });
 }
 
 function missingInput(path: string): TvixError {

@@ -15,6 +15,7 @@ import {
   moduloHash,
   parseDerivation,
   parseOutline,
+  UNESCAPED,
 } from "../derivation/index.ts";
 import { StorePath } from "../formats/store-path.ts";
 
@@ -25,9 +26,6 @@ export interface Closure {
   readonly sources: ReadonlySet<string>;
   readonly settled: ReadonlySet<string>;
 }
-
-/** Chars with which a system makes a file that cannot be read back: Nix does not escape them there. */
-const UNREADABLE = /["\\\n\r\t]/;
 
 const NOTHING: ReadonlySet<string> = new Set();
 
@@ -52,7 +50,7 @@ export class KnownPaths {
     const absolute = path.absolute(this.storeDir);
     if (!this.files.has(absolute)) {
       this.files.set(absolute, this.arena.keep(file));
-      if (UNREADABLE.test(derivation.system)) this.unreadable.set(absolute, derivation);
+      if (UNESCAPED.test(derivation.system)) this.unreadable.set(absolute, derivation);
       this.hashes.set(absolute, modulo);
     }
     return absolute;
@@ -83,6 +81,11 @@ export class KnownPaths {
   /** Whether a derivation was evaluated here. */
   has(path: string): boolean {
     return this.files.has(path);
+  }
+
+  /** Whether the file of a derivation that was evaluated here would be read as another one, or as none. */
+  isMisread(path: string): boolean {
+    return /["\\]/.test(this.unreadable.get(path)?.system ?? "");
   }
 
   /** The file of a derivation that was evaluated here, one char per byte. */

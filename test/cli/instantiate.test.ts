@@ -65,6 +65,15 @@ test("refuses what is no derivation, and writes nothing then", () => {
   expect(missing.stderr).toContain("is not valid");
 });
 
+test("refuses, as Nix does, a system that would be read back as another one", () => {
+  for (const system of ['a\\"b', "a\\\\b"]) {
+    const outcome = run("instantiate", "-E", `derivation { name = "n"; system = "${system}"; builder = "b"; }`);
+    expect(outcome).toMatchObject({ status: 1, stdout: "" });
+    expect(outcome.stderr).toContain("ERR_DRV_SYSTEM");
+  }
+  expect(run("instantiate", "-E", 'derivation { name = "n"; system = "a\\nb"; builder = "b"; }').status).toBe(0);
+});
+
 test("evaluating alone writes nothing", () => {
   const untouched = join(scratch, "untouched");
   const text = '(import ./. { }).a.drvPath + "${./file}" + builtins.toFile "n" "t"';
