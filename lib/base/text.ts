@@ -1,8 +1,13 @@
 // The boundary between text and bytes: UTF-8, one-char-per-byte strings, and bytes made safe to show.
 
 const encoder = new TextEncoder();
-/** Absent in browsers, where the loops below do the same work. */
-const NodeBuffer: typeof Buffer | undefined = globalThis.Buffer;
+/** Node's own, which are absent in browsers: there the loops below do the same work. */
+const { latin1Slice, latin1Write } = (globalThis.Buffer?.prototype ?? {}) as {
+  latin1Slice?: () => string;
+  latin1Write?: (text: string, at: number, length: number) => number;
+};
+/** Up to this length a loop writes a text faster than a call out of the engine. */
+const SHORT = 24;
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Encodes as UTF-8 (lone surrogates become U+FFFD). */
@@ -21,7 +26,7 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
 
 /** One char (0…255) per byte: the form in which byte strings serve as keys and as Nix strings. */
 export function bytesToLatin1(bytes: Uint8Array): string {
-  if (NodeBuffer) return NodeBuffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+  if (latin1Slice !== undefined) return latin1Slice.call(bytes);
   let out = "";
   for (let at = 0; at < bytes.length; at += 8192) out += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return out;
@@ -29,13 +34,16 @@ export function bytesToLatin1(bytes: Uint8Array): string {
 
 /** The inverse of {@link bytesToLatin1}; each char must be at most 255. */
 export function latin1ToBytes(text: string): Uint8Array {
-  const out = new Uint8Array(text.length);
-  if (NodeBuffer && text.length > 32) {
-    NodeBuffer.from(out.buffer).write(text, "latin1");
-    return out;
-  }
-  for (let i = 0; i < text.length; i++) out[i] = text.charCodeAt(i);
+  const { length } = text;
+  const out = new Uint8Array(length);
+  writeLatin1(out, 0, text, length);
   return out;
+}
+
+/** Writes a byte string of a known length at a place that has room for it: asking strings of many kinds takes time. */
+export function writeLatin1(bytes: Uint8Array, at: number, text: string, length: number): void {
+  if (length > SHORT && latin1Write !== undefined) latin1Write.call(bytes, text, at, length);
+  else for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
 }
 
 /** Text as the byte string of its UTF-8. */

@@ -4,6 +4,7 @@
 // and written again is the same bytes.
 
 import { TvixError } from "../base/error.ts";
+import { writeLatin1 } from "../base/text.ts";
 
 const UNESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", n: "\n", r: "\r", t: "\t" };
 /** What follows the backslash of a byte that is escaped; 0 for the others. */
@@ -15,15 +16,6 @@ const NodeBuffer: typeof Buffer | undefined = globalThis.Buffer;
 
 function newBytes(length: number): Uint8Array {
   return NodeBuffer === undefined ? new Uint8Array(length) : NodeBuffer.allocUnsafeSlow(length);
-}
-
-/** Up to this length a loop writes a text faster than a call out of the engine. */
-const SHORT = 24;
-
-/** Writes a byte string, of which the length is read once: of strings of many kinds even that takes time. */
-function writeLatin1(bytes: Uint8Array, at: number, text: string, length: number): void {
-  if (length > SHORT && NodeBuffer !== undefined) (bytes as Buffer).write(text, at, "latin1");
-  else for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
 }
 
 /** A part of what an {@link AtermWriter} has written: from one byte to before another. */
