@@ -31,7 +31,7 @@ import { growingSet, type GrowingSet, SetBuilder } from "./attrset.ts";
 import { Lexer } from "./lexer.ts";
 import { Literals } from "./literals.ts";
 import { OperatorStack, PRECEDENCE, PREFIX_MINUS, PREFIX_NOT } from "./operators.ts";
-import { Token, TOKEN_NAMES } from "./token.ts";
+import { startsArgument, Token, TOKEN_NAMES } from "./token.ts";
 
 /** What the language allows beyond its stable part. */
 export interface ParseOptions {
@@ -695,8 +695,4 @@ class Parser {
     if (!this.is(kind)) this.complaints.unexpected(TOKEN_NAMES[kind] as string);
     this.lexer.next();
   }
-}
-
-function startsArgument(kind: Token): boolean {
-  return (kind >= Token.Rec && kind <= Token.OpenBrace) || kind === Token.Let;
 }

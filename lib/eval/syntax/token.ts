@@ -61,6 +61,11 @@ export const Token = {
 } as const;
 export type Token = (typeof Token)[keyof typeof Token];
 
+/** Whether a token begins an argument of an application or an item of a list; `rec` and `let` begin sets. */
+export function startsArgument(kind: Token): boolean {
+  return (kind >= Token.Rec && kind <= Token.OpenBrace) || kind === Token.Let;
+}
+
 /** What a message calls each token, by kind; the words are Nix's. */
 export const TOKEN_NAMES: readonly string[] = [
   "'->'",

@@ -19,7 +19,7 @@ import { internShape } from "../value/shape.ts";
 import { type Sym, symbol } from "../value/symbol.ts";
 import { EMPTY_LIST } from "../value/list.ts";
 import { force, peek, Thunk } from "../value/thunk.ts";
-import type { Value, Whnf } from "../value/value.ts";
+import { NixPath, type Value, type Whnf } from "../value/value.ts";
 import { call1, call2, callMany, delayAll } from "./call.ts";
 import { type Addend, addend, addValues, appended, appendToPath, interpolate, interpolated } from "./coerce.ts";
 import { equalValues } from "./equal.ts";
@@ -27,8 +27,7 @@ import { type Frame, type Level, levelOf, newFrame, readVariable } from "./frame
 import { difference } from "./difference.ts";
 import * as operate from "./operate.ts";
 import { calling, evaluating, located, running } from "./trace.ts";
-import { innerInfo, lambdaInfo, type Unit } from "./unit.ts";
-import { NixPath } from "../value/value.ts";
+import { functionOf, innerInfo, lambdaInfo, type Unit } from "./unit.ts";
 
 /** A compiled instruction in a strict place. */
 type Strict = (frame: Frame) => Whnf;
@@ -698,9 +697,4 @@ class ClosureCompiler {
       ),
     );
   }
-}
-
-/** The lambda that a program is, when it is one. */
-function functionOf(root: Fn): Fn | undefined {
-  return root.body.op === "lambda" ? root.body.fn : undefined;
 }

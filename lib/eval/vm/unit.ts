@@ -113,3 +113,8 @@ function homeDirectory({ io, settings }: Runtime): string {
     throw new EvalError("ERR_EVAL_RESTRICTED", "a path that starts with '~' has no meaning in pure mode");
   return io.variable("HOME") ?? "";
 }
+
+/** The lambda that a program is, when it is one. */
+export function functionOf(root: Fn): Fn | undefined {
+  return root.body.op === "lambda" ? root.body.fn : undefined;
+}
