@@ -3,6 +3,7 @@
 // Text here is a byte string, one char (0…255) per byte. Reading is exact: a string has one spelling, so what is read
 // and written again is the same bytes.
 
+import { ByteWriter } from "../base/byte-writer.ts";
 import { TvixError } from "../base/error.ts";
 import { writeLatin1 } from "../base/text.ts";
 
@@ -11,13 +12,6 @@ const UNESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", n: "
 const ESCAPES = new Uint8Array(256);
 for (const [letter, char] of Object.entries(UNESCAPES)) ESCAPES[char.charCodeAt(0)] = letter.charCodeAt(0);
 
-/** Absent in browsers. */
-const NodeBuffer: typeof Buffer | undefined = globalThis.Buffer;
-
-function newBytes(length: number): Uint8Array {
-  return NodeBuffer === undefined ? new Uint8Array(length) : NodeBuffer.allocUnsafeSlow(length);
-}
-
 /** A part of what an {@link AtermWriter} has written: from one byte to before another. */
 export interface Range {
   readonly start: number;
@@ -25,40 +19,19 @@ export interface Range {
 }
 
 /**
- * Writes into an array of bytes, which grows and may be used again. Derivations are written to be hashed, and joining
- * a text of many small pieces only to take its bytes costs more than hashing them.
+ * Writes a derivation, and may be used again for another one. Derivations are written to be hashed, and joining a text
+ * of many small pieces only to take its bytes costs more than hashing them.
  */
-export class AtermWriter {
-  #bytes = newBytes(1 << 14);
-  #length = 0;
-
-  /** How many bytes there are. */
-  get length(): number {
-    return this.#length;
-  }
-
-  /** How many bytes there is room for. */
-  get capacity(): number {
-    return this.#bytes.length;
-  }
-
-  /** Forgets what was written. */
-  clear(): void {
-    this.#length = 0;
-  }
-
-  /** Writes text as it is. */
-  raw(text: string): void {
-    const { length } = text;
-    writeLatin1(this.#reserve(length), this.#length, text, length);
-    this.#length += length;
+export class AtermWriter extends ByteWriter {
+  constructor() {
+    super(1 << 14);
   }
 
   /** Writes a string: quoted, with `\ " LF CR TAB` escaped and every other byte as it is. */
   quoted(text: string): void {
     const { length } = text;
-    const bytes = this.#reserve(2 * length + 2);
-    const start = this.#length + 1;
+    const bytes = this.reserve(2 * length + 2);
+    const start = this.end + 1;
     const end = start + length;
     bytes[start - 1] = 0x22;
     writeLatin1(bytes, start, text, length);
@@ -72,7 +45,7 @@ export class AtermWriter {
       if (escape !== 0) bytes[--to] = 0x5c;
     }
     bytes[end + escapes] = 0x22;
-    this.#length = end + escapes + 1;
+    this.end = end + escapes + 1;
   }
 
   /** Writes a list of strings. */
@@ -86,23 +59,13 @@ export class AtermWriter {
 
   /** Writes again what was written before. */
   again(start: number, end: number): void {
-    this.#reserve(end - start).copyWithin(this.#length, start, end);
-    this.#length += end - start;
+    this.reserve(end - start).copyWithin(this.end, start, end);
+    this.end += end - start;
   }
 
   /** The bytes of a range, until something else is written. */
   bytes({ start, end }: Range): Uint8Array {
-    return this.#bytes.subarray(start, end);
-  }
-
-  #reserve(length: number): Uint8Array {
-    const needed = this.#length + length;
-    if (needed > this.#bytes.length) {
-      const grown = newBytes(Math.max(needed, 2 * this.#bytes.length));
-      grown.set(this.#bytes.subarray(0, this.#length));
-      this.#bytes = grown;
-    }
-    return this.#bytes;
+    return this.room.subarray(start, end);
   }
 }
 

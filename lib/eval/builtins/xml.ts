@@ -26,7 +26,7 @@ export interface XmlOptions {
 /** The XML document of a value; what its strings refer to is added to `context`. */
 export function valueToXml(value: Value, options: XmlOptions, context: ContextBuilder): string {
   const printer = new ValuePrinter(options, context);
-  printer.out.element("expr", {}, () => printer.print(value));
+  printer.out.element("expr", [], () => printer.print(value));
   return printer.out.text;
 }
 
@@ -46,15 +46,15 @@ class ValuePrinter {
     const v = this.#known(value);
     if (v instanceof Thunk) this.out.empty("unevaluated");
     else if (v === null) this.out.empty("null");
-    else if (typeof v === "boolean") this.out.empty("bool", { value: String(v) });
-    else if (isInt(v)) this.out.empty("int", { value: String(v) });
-    else if (v instanceof NixFloat) this.out.empty("float", { value: formatFloat(v.value) });
+    else if (typeof v === "boolean") this.out.empty("bool", ["value", String(v)]);
+    else if (isInt(v)) this.out.empty("int", ["value", String(v)]);
+    else if (v instanceof NixFloat) this.out.empty("float", ["value", formatFloat(v.value)]);
     else if (isString(v)) {
       if (v instanceof ContextString) this.#context.add(v.context);
-      this.out.empty("string", { value: textOf(v) });
-    } else if (v instanceof NixPath) this.out.empty("path", { value: v.text });
+      this.out.empty("string", ["value", textOf(v)]);
+    } else if (v instanceof NixPath) this.out.empty("path", ["value", v.text]);
     else if (isList(v)) {
-      this.out.element("list", {}, () => {
+      this.out.element("list", [], () => {
         for (const item of v) this.print(item);
       });
     } else if (v instanceof Attrs) this.#printSet(v);
@@ -68,15 +68,15 @@ class ValuePrinter {
 
   #printSet(set: Attrs): void {
     if (!isDerivation(set)) {
-      this.out.element("attrs", {}, () => this.#printAttrs(set));
+      this.out.element("attrs", [], () => this.#printAttrs(set));
       return;
     }
     const drvPath = this.#textOfAttr(set, DRV_PATH);
     const outPath = this.#textOfAttr(set, OUT_PATH);
-    const attributes: XmlAttributes = {
-      ...(drvPath === undefined ? {} : { drvPath }),
-      ...(outPath === undefined ? {} : { outPath }),
-    };
+    const attributes: XmlAttributes = [
+      ...(drvPath === undefined ? [] : ["drvPath", drvPath]),
+      ...(outPath === undefined ? [] : ["outPath", outPath]),
+    ];
     this.out.element("derivation", attributes, () => {
       if (drvPath === undefined || drvPath === "" || this.#seen.has(drvPath)) {
         this.out.empty("repeated");
@@ -98,37 +98,38 @@ class ValuePrinter {
     const { shape, values } = set.flatten();
     shape.keys.forEach((key, i) => {
       const position = this.#options.locations ? (set.positions?.find(i) ?? null) : null;
-      this.out.element("attr", { ...positionAttributes(position), name: symbolName(key) }, () =>
-        this.print(values[i] as Value),
-      );
+      this.out.element("attr", placeAttributes(position, symbolName(key)), () => this.print(values[i] as Value));
     });
   }
 
   #printLambda(lambda: Lambda): void {
     const { info } = lambda;
     const position = this.#options.locations ? info.position(info.offset) : null;
-    this.out.element("function", positionAttributes(position), () => {
+    this.out.element("function", placeAttributes(position), () => {
       if (info.formals === null) {
-        this.out.empty("varpat", { name: info.param });
+        this.out.empty("varpat", ["name", info.param]);
         return;
       }
       const names = info.formals.map((formal) => formal.name).sort();
-      const attributes: XmlAttributes = {
-        ...(info.param === "" ? {} : { name: info.param }),
-        ...(info.ellipsis ? { ellipsis: "1" } : {}),
-      };
+      const attributes: XmlAttributes = [
+        ...(info.ellipsis ? ["ellipsis", "1"] : []),
+        ...(info.param === "" ? [] : ["name", info.param]),
+      ];
       this.out.element("attrspat", attributes, () => {
-        for (const name of names) this.out.empty("attr", { name });
+        for (const name of names) this.out.empty("attr", ["name", name]);
       });
     });
   }
 }
 
-function positionAttributes(position: AttrPosition | null): XmlAttributes {
-  if (position === null) return {};
-  const place = { line: String(position.line), column: String(position.column) };
+/** Where something is, and its name when it has one. */
+function placeAttributes(position: AttrPosition | null, name?: string): XmlAttributes {
+  const named = name === undefined ? [] : ["name", name];
+  if (position === null) return named;
+  const { column, line, file } = position;
   // Text that came from no file has a pseudo-name, which is not a path.
-  return position.file.startsWith("/") ? { ...place, path: position.file } : place;
+  const path = file.startsWith("/") ? ["path", file] : [];
+  return ["column", String(column), "line", String(line), ...named, ...path];
 }
 
 /** XML. */

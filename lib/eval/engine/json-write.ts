@@ -1,5 +1,5 @@
 // The pieces of JSON output: strings and floats exactly as Nix's JSON library (nlohmann) writes them.
-import { bytesToLatin1 } from "../../base/text.ts";
+import { ByteWriter } from "../../base/byte-writer.ts";
 import { EvalError } from "../error.ts";
 import { grisu2 } from "./grisu2.ts";
 import { utf8Fault } from "./utf8.ts";
@@ -19,23 +19,10 @@ const PLAIN = Uint8Array.from({ length: 256 }, (_, code) =>
   code >= 0x20 && code < 0x80 && code !== 0x22 && code !== 0x5c ? 1 : 0,
 );
 
-/** Collects a JSON text in bytes: a text of many small pieces is several times dearer as strings. */
-export class JsonOutput {
-  #bytes: Uint8Array = new Uint8Array(256);
-  #length = 0;
-
-  /** The text so far, one char per byte. */
-  get text(): string {
-    return bytesToLatin1(this.#bytes.subarray(0, this.#length));
-  }
-
-  /** Appends text that is JSON already; one char per byte. */
-  raw(text: string): void {
-    this.#reserve(text.length);
-    const bytes = this.#bytes;
-    let at = this.#length;
-    for (let i = 0; i < text.length; i++) bytes[at++] = text.charCodeAt(i);
-    this.#length = at;
+/** Writes a JSON text; what is given to `raw` is JSON already. */
+export class JsonOutput extends ByteWriter {
+  constructor() {
+    super(256);
   }
 
   /** Appends a safe integer. */
@@ -43,23 +30,23 @@ export class JsonOutput {
     if (value < 0 || value > 0x7fffffff) return this.raw(String(value));
     let digits = 1;
     for (let limit = 10; limit <= value; limit *= 10) digits++;
-    this.#reserve(digits);
-    const bytes = this.#bytes;
+    this.reserve(digits);
+    const bytes = this.room;
     let rest = value;
-    for (let at = this.#length + digits - 1; at >= this.#length; at--) {
+    for (let at = this.end + digits - 1; at >= this.end; at--) {
       const tens = (rest / 10) | 0;
       bytes[at] = 0x30 + rest - 10 * tens;
       rest = tens;
     }
-    this.#length += digits;
+    this.end += digits;
   }
 
   /** Appends a string with its quotes; `text` is one char per byte and must be UTF-8, else `ERR_EVAL_JSON`. */
   string(text: string): void {
     // Every byte may become `\u00xx`.
-    this.#reserve(6 * text.length + 2);
-    const bytes = this.#bytes;
-    let at = this.#length;
+    this.reserve(6 * text.length + 2);
+    const bytes = this.room;
+    let at = this.end;
     let checked = false;
     bytes[at++] = 0x22;
     for (let i = 0; i < text.length; i++) {
@@ -76,14 +63,7 @@ export class JsonOutput {
       }
     }
     bytes[at++] = 0x22;
-    this.#length = at;
-  }
-
-  #reserve(length: number): void {
-    if (this.#length + length <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + length));
-    grown.set(this.#bytes);
-    this.#bytes = grown;
+    this.end = at;
   }
 }
 
