@@ -7,6 +7,13 @@ import { checkStoreName, outputPathName, STORE_DIR, StorePath } from "../formats
 import { type Derivation, type DerivationOutput, type InputDrv, isFixed, outputKind, UNESCAPED } from "./model.ts";
 import { fixedOutputPath } from "./output-paths.ts";
 
+/** What is wrong with a derivation, by name or path, whose system has chars in it that its file does not escape. */
+export function systemError(derivation: string): TvixError {
+  return new TvixError("ERR_DRV_SYSTEM", `derivation '${derivation}' has a system that its file cannot hold`, {
+    notes: ["the format does not escape quotes, backslashes and control characters there"],
+  });
+}
+
 /**
  * Checks everything about a derivation that it alone can tell. Whether input-addressed output paths are right depends
  * on the inputs too, and is for `outputPaths`.
@@ -20,9 +27,7 @@ export function validateDerivation(derivation: Derivation, storeDir: string = ST
   wrap(() => checkStoreName(`${name}.drv`), "ERR_DRV_NAME", `'${name}' cannot name a derivation`);
   if (derivation.system === "") throw new TvixError("ERR_DRV_NO_SYSTEM", `derivation '${name}' names no system`);
   if (UNESCAPED.test(derivation.system)) {
-    throw new TvixError("ERR_DRV_SYSTEM", `derivation '${name}' has a system that its file cannot hold`, {
-      notes: ["the format does not escape quotes, backslashes and control characters there"],
-    });
+    throw systemError(name);
   }
   if (derivation.builder === "") throw new TvixError("ERR_DRV_NO_BUILDER", `derivation '${name}' names no builder`);
   checkOutputs(derivation, storeDir);

@@ -3,6 +3,7 @@ import { TvixError } from "../base/error.ts";
 import { decodeUtf8, latin1ToBytes } from "../base/text.ts";
 import { CollectedError } from "../castore/local/batch.ts";
 import { referencesOf } from "../derivation/model.ts";
+import { systemError } from "../derivation/validate.ts";
 import { nixHash } from "../formats/hash.ts";
 import { sourcePath, StorePath } from "../formats/store-path.ts";
 import { copyClosure } from "../store/copy.ts";
@@ -109,7 +110,7 @@ class Writer {
     for (const [path, bytes] of this.#world.known.all()) {
       const outline = derivations.get(path);
       if (outline === undefined || (await this.#has(path))) continue;
-      if (this.#world.known.isMisread(path)) throw misread(path);
+      if (this.#world.known.isMisread(path)) throw systemError(path);
       const references = Array.from(referencesOf(outline), (reference) => this.#parse(reference));
       const { name } = this.#parse(path);
       texts.push({ name, bytes: bytes.slice(), references });
@@ -263,12 +264,6 @@ function groupBySize(texts: readonly StoredText[]): StoredText[][] {
 function originOf(source: Source): string {
   if (source.kind === "text") return "a text";
   return "origin" in source ? source.origin : "what was fetched";
-}
-
-function misread(path: string): TvixError {
-  return new TvixError("ERR_DRV_SYSTEM", `the derivation '${path}' has a system that its file cannot hold`, {
-    notes: ["the format does not escape quotes and backslashes there: take them out of its attribute 'system'"],
-  });
 }
 
 function missingInput(path: string): TvixError {

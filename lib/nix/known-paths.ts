@@ -83,7 +83,7 @@ export class KnownPaths {
     return this.files.has(path);
   }
 
-  /** Whether the file of a derivation that was evaluated here would be read as another one, or as none. */
+  /** Whether Nix would read the file of a derivation that was evaluated here as another one, or not at all. */
   isMisread(path: string): boolean {
     return /["\\]/.test(this.unreadable.get(path)?.system ?? "");
   }

@@ -30,8 +30,7 @@ export class JsonOutput extends ByteWriter {
     if (value < 0 || value > 0x7fffffff) return this.raw(String(value));
     let digits = 1;
     for (let limit = 10; limit <= value; limit *= 10) digits++;
-    this.reserve(digits);
-    const bytes = this.room;
+    const bytes = this.reserve(digits);
     let rest = value;
     for (let at = this.end + digits - 1; at >= this.end; at--) {
       const tens = (rest / 10) | 0;
@@ -44,8 +43,7 @@ export class JsonOutput extends ByteWriter {
   /** Appends a string with its quotes; `text` is one char per byte and must be UTF-8, else `ERR_EVAL_JSON`. */
   string(text: string): void {
     // Every byte may become `\u00xx`.
-    this.reserve(6 * text.length + 2);
-    const bytes = this.room;
+    const bytes = this.reserve(6 * text.length + 2);
     let at = this.end;
     let checked = false;
     bytes[at++] = 0x22;

@@ -112,6 +112,8 @@ export function tieredBackend(options: TierOptions): TieredBackend {
     if (key !== undefined && shared !== undefined) pending.push({ key, emitted: () => emitted, script });
     return linkEmitted(emitted, wrapper, name, unit);
   };
+  const runClosures = (unit: Unit, program: (late: boolean) => Program): (() => Whnf) =>
+    compileClosures(program(true).root, unit, { budget, again: () => program(true) });
   return {
     load: (unit, program, purpose) => {
       const { text } = unit.source;
@@ -120,9 +122,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
         if (text.length <= limit) return runEmitted(unit, undefined, program(false));
         return compileClosures(program(true).root, unit);
       }
-      const runAnew = (): (() => Whnf) =>
-        compileClosures(program(true).root, unit, { budget, again: () => program(true) });
-      if (loaded++ >= cachedSources) return runAnew();
+      if (loaded++ >= cachedSources) return runClosures(unit, program);
       realm ??= cacheRealm(unit.globals.keys(), unit.rt.settings.features, host.engine);
       const key = unitKey(realm, text);
       const bytes = storage.read(key);
@@ -134,7 +134,7 @@ export function tieredBackend(options: TierOptions): TieredBackend {
       }
       if (bytes === undefined) {
         seen.push(key);
-        return runAnew();
+        return runClosures(unit, program);
       }
       const compiled = program(false);
       pending.push({ key, emitted: () => emitProgram(compiled.root), script: undefined });

@@ -109,9 +109,9 @@ class Pool {
   /** A worker has ended: when it was told to, or in the middle of a task. */
   #leave(hand: Hand, how: string): void {
     if (!this.#hands.delete(hand)) return;
-    const [current, ...others] = hand.tasks;
+    const [current] = hand.tasks;
     if (current !== undefined && this.#failure === undefined) {
-      if (hand.proven || others.length > 0) {
+      if (hand.proven || hand.tasks.length > 1) {
         this.#schedule.putBack(hand.tasks);
       } else {
         // Nothing came before this task, and nothing was to come after it: it alone is to blame.

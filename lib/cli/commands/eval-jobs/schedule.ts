@@ -11,8 +11,6 @@ export interface Task {
   readonly path: AttrPath;
   /** The worker that it belongs to. */
   readonly home?: number;
-  /** Whether a worker ended before it told of it: it is handed out alone, to see which of several was to blame. */
-  doubted?: boolean;
   outcome?: Outcome;
   /** The tasks of the names below it. */
   children?: readonly Task[];
@@ -22,6 +20,8 @@ export interface Task {
 export class Schedule {
   /** Tasks to hand out, the first one last. */
   readonly #waiting: Task[];
+  /** Tasks that a worker ended with: handed out before all others and one by one, to see which of them was to blame. */
+  readonly #doubted: Task[] = [];
   /** Tasks whose lines are not out yet, the first one last. */
   readonly #unprinted: Task[];
   readonly #skip: (path: AttrPath) => boolean;
@@ -39,24 +39,21 @@ export class Schedule {
 
   /** Up to `count` tasks for one of `workers`; at the end fewer, so that all workers end together. */
   take(count: number, worker: number, workers: number): Task[] {
+    const doubted = this.#doubted.shift();
+    if (doubted !== undefined) return [doubted];
     const waiting = this.#waiting;
     const most = Math.min(count, Math.max(1, Math.ceil(waiting.length / (2 * workers))));
     const taken: Task[] = [];
     for (let i = waiting.length - 1; i >= 0 && taken.length < most; i--) {
-      const { home, doubted } = waiting[i] as Task;
-      if (home !== undefined && home !== worker) continue;
-      if (doubted && taken.length > 0) break;
-      taken.push(...waiting.splice(i, 1));
-      if (doubted) break;
+      const { home } = waiting[i] as Task;
+      if (home === undefined || home === worker) taken.push(...waiting.splice(i, 1));
     }
-    if (taken.length > 0) return taken;
-    return waiting.splice(0, waiting.slice(0, most).some(({ doubted }) => doubted) ? 1 : most).reverse();
+    return taken.length > 0 ? taken : waiting.splice(0, most).reverse();
   }
 
   /** Takes tasks back that a worker was given and did not tell of before it ended. */
   putBack(tasks: readonly Task[]): void {
-    for (const task of tasks) task.doubted = true;
-    this.#waiting.push(...tasks.toReversed());
+    this.#doubted.unshift(...tasks);
   }
 
   /** Notes what came of a task that was done by a worker. */

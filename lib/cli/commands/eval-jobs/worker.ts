@@ -34,7 +34,7 @@ const YOUNG = 512;
 /** A heap as full as this is not filled further: collections would come ever more often. */
 const FULL = 0.9;
 
-/** How often outcomes are told, in milliseconds: each message passes through three processes' hands. */
+/** How often outcomes are told, in milliseconds: each message is read and written twice on its way. */
 const TELL_EVERY = 20;
 
 /** Frames of a trace in the text of an error. */
@@ -109,7 +109,7 @@ async function visitOrders(
   const port = parentPort as NonNullable<typeof parentPort>;
   const send = (report: Report): void => port.postMessage(report);
   const settled = new Set<string>();
-  let told = -TELL_EVERY;
+  let told = 0;
   // All workers need the root: they compute it while the command still waits for the first answer.
   visit(tree, []);
   for await (const [order] of on(port, "message") as AsyncIterable<[Order | null]>) {
